@@ -1,0 +1,1 @@
+//! User-space driver of the Glovebox card over kernel VFIO or a vfio-user socket.

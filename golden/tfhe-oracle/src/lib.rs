@@ -1,0 +1,1 @@
+//! Compares the golden model with the tfhe crate, bit for bit.

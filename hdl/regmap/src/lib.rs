@@ -1,0 +1,1 @@
+//! Register map, descriptors and completions of the Glovebox card: the one definition that RTL, driver and documents read.

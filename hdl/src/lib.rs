@@ -1,0 +1,1 @@
+//! RTL of the Glovebox FHE accelerator in rust-hdl, and its Verilog.

@@ -1,0 +1,3 @@
+//! The glovebox command.
+
+fn main() {}

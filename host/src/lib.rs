@@ -1,0 +1,1 @@
+//! Fully homomorphic encryption offloaded to a Glovebox card, with a bit-identical CPU fallback.

@@ -1,0 +1,1 @@
+//! The Glovebox RTL running in Verilator: model binding, memory and PCIe models, the card as a vfio-user server.

@@ -1,0 +1,3 @@
+//! Set-up, code generation, tests and the demo of Glovebox.
+
+fn main() {}
