@@ -23,12 +23,13 @@ pub const fn reduce(x: u64) -> u64 {
 
 /// `a + b mod p`; operands and result in `[0, p)`.
 pub const fn add(a: u64, b: u64) -> u64 {
-    ((a as u128 + b as u128) % P as u128) as u64
+    let sum = a as u128 + b as u128;
+    if sum >= P as u128 { (sum - P as u128) as u64 } else { sum as u64 }
 }
 
 /// `a - b mod p`; operands and result in `[0, p)`.
 pub const fn sub(a: u64, b: u64) -> u64 {
-    ((a as u128 + P as u128 - b as u128) % P as u128) as u64
+    if a >= b { a - b } else { (a as u128 + P as u128 - b as u128) as u64 }
 }
 
 /// `-a mod p`; operand and result in `[0, p)`.
