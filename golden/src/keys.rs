@@ -328,31 +328,28 @@ impl KeyswitchKey {
         Ok(Self { words })
     }
 
-    /// Takes the words of an existing key in the layout above, in either form that is in use for moduli below 2^64:
-    /// at the top of the word (tfhe-rs's 64-bit containers), or as integers in `[0, 2^ks_modulus_log2)` (its 32-bit
-    /// containers, widened), which are moved to the top.
+    /// Takes the words of an existing key in the layout above, in any form that is in use for a modulus 2^m, m < 64:
+    /// integers in `[0, 2^m)`, or (as tfhe-rs keeps them) multiples of `2^(w - m)` in words of w = 32 or 64 bits.
     ///
     /// # Errors
     /// [`GoldenError::Length`] if their number does not fit the parameters, [`GoldenError::Parameter`] if the words
-    /// are in neither form.
+    /// are in none of the forms.
     pub fn from_words(parameters: &BootstrapParameters, mut words: Vec<u64>) -> Result<Self, GoldenError> {
         parameters.validate()?;
         expect_len("keyswitching key", parameters.keyswitch_key_len(), words.len())?;
-        let unit = 64 - parameters.ks_modulus_log2;
-        if unit > 0 {
-            let low = (1u64 << unit) - 1;
-            if words.iter().all(|w| w >> parameters.ks_modulus_log2 == 0) {
-                words.iter_mut().for_each(|w| *w <<= unit);
-            } else if let Some(word) = words.iter().find(|w| **w & low != 0) {
+        let m = parameters.ks_modulus_log2;
+        let fits = |shift: u32| {
+            words.iter().all(|&w| (w << shift) >> shift == w && (w << shift).is_multiple_of(1 << (64 - m)))
+        };
+        if m < 64 {
+            let Some(shift) = [64 - m, 32, 0].into_iter().find(|&shift| fits(shift)) else {
                 return Err(GoldenError::Parameter {
                     name: "keyswitching key",
-                    value: format!("word {word:#x}"),
-                    rule: format!(
-                        "words mod 2^{} lie below it, or have their low {unit} bits 0",
-                        parameters.ks_modulus_log2
-                    ),
+                    value: format!("words that are not all mod 2^{m}"),
+                    rule: format!("integers below 2^{m}, or multiples of 2^(w - {m}) in words of w = 32 or 64 bits"),
                 });
-            }
+            };
+            words.iter_mut().for_each(|w| *w <<= shift);
         }
         Ok(Self { words })
     }

@@ -15,7 +15,7 @@ pub fn decompose(x: u64, decomposition: Decomposition) -> Vec<i64> {
     // Round to the kept bits, remembering the bit that decides ties.
     let shifted = x >> (63 - kept_bits);
     let rounding_bit = shifted & 1;
-    let rounded = ((shifted + 1) >> 1) & ((1u64 << kept_bits) - 1);
+    let rounded = (shifted.wrapping_add(1) >> 1) & ((1u64 << kept_bits) - 1);
     let half = 1u64 << (kept_bits - 1);
     let is_negative = rounded > half || (rounded == half && rounding_bit == 1);
     let mut state = rounded.wrapping_sub(u64::from(is_negative) << kept_bits) as i64;
@@ -157,6 +157,7 @@ mod tests {
         assert_eq!(decompose(0x8000_0000_0000_0000, g), [8]);
         assert_eq!(decompose(0x8800_0000_0000_0000, g), [-7]);
         assert_eq!(decompose(u64::MAX, g), [0]);
+        assert_eq!(decompose(u64::MAX, gadget(21, 3)), [0, 0, 0]);
         // Low digit exactly B/2: carries only when the next digit is high.
         let g = gadget(4, 2);
         assert_eq!(decompose(0x1800_0000_0000_0000, g), [8, 1]);
