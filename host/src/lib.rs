@@ -1,1 +1,3 @@
 //! Fully homomorphic encryption offloaded to a Glovebox card, with a bit-identical CPU fallback.
+
+pub mod cpu;
