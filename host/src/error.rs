@@ -10,6 +10,12 @@ pub enum Error {
     /// Parameters, keys or ciphertexts that do not fit together.
     #[error(transparent)]
     Golden(#[from] GoldenError),
+    /// A batch that the CPU engine refuses.
+    #[error(transparent)]
+    Cpu(#[from] crate::cpu::CpuError),
+    /// A card that cannot be opened or failed.
+    #[error(transparent)]
+    Driver(#[from] glovebox_driver::Error),
     /// A file that could not be read, written or put in place.
     #[error("could not {action} {}: {source}", path.display())]
     File {
