@@ -68,7 +68,9 @@ impl CardBackend {
             for (polynomial, target) in accumulator.chunks_exact(degree).zip(&mut targets) {
                 let rotated = torus::multiply_by_monomial(polynomial, *exponent);
                 for (i, (r, c)) in rotated.iter().zip(polynomial).enumerate() {
-                    for (level, digit) in torus::decompose(r.wrapping_sub(*c), p.pbs_decomposition()).into_iter().enumerate() {
+                    for (level, digit) in
+                        torus::decompose(r.wrapping_sub(*c), p.pbs_decomposition()).into_iter().enumerate()
+                    {
                         target[level * degree + i] = field::from_signed(digit);
                     }
                 }

@@ -10,7 +10,6 @@ use glovebox_golden::params::{self, ParameterSet};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::Path;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -179,7 +178,8 @@ impl ClientKey {
             return Err(no_key());
         }
         let set = params::by_name(&file.set).map_err(|e| Error::format(path, e.to_string()))?;
-        let damaged = || Error::format(path, format!("the keys are damaged or not of set {}: make them again", set.name));
+        let damaged =
+            || Error::format(path, format!("the keys are damaged or not of set {}: make them again", set.name));
         let small = from_hex(&file.small_lwe_key, set.bootstrap.lwe_dimension.0).ok_or_else(damaged)?;
         let glwe = from_hex(&file.glwe_key, set.bootstrap.big_lwe_dimension().0).ok_or_else(damaged)?;
         let small = LweSecretKey::from_bits(small)?;

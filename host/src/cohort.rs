@@ -55,9 +55,10 @@ impl EncryptedCount {
     /// # Errors
     /// [`Error::Golden`] if the count belongs to another key's parameters.
     pub fn decrypt(&self, key: &ClientKey) -> Result<u64, Error> {
-        self.digits.iter().rev().try_fold(0, |sum, words| {
-            Ok(sum * COUNT_BASE + key.decrypt(words)?.first().copied().unwrap_or(0))
-        })
+        self.digits
+            .iter()
+            .rev()
+            .try_fold(0, |sum, words| Ok(sum * COUNT_BASE + key.decrypt(words)?.first().copied().unwrap_or(0)))
     }
 
     /// Ciphertexts that travel back to the client.
@@ -75,7 +76,8 @@ pub fn plain_count(table: &crate::table::Table, query: &CohortQuery, schema: &En
     let values = |name: &str| table.columns().iter().find(|c| c.name == name).map_or(&[][..], |c| &c.scaled);
     let group = query.group.as_ref().map(|(column, member)| (values(column), u64::from(*member)));
     let is_member = |row: usize| group.is_none_or(|(flags, member)| flags.get(row) == Some(&member));
-    Ok(values(&query.column).iter().enumerate().filter(|&(row, &value)| value > threshold && is_member(row)).count() as u64)
+    Ok(values(&query.column).iter().enumerate().filter(|&(row, &value)| value > threshold && is_member(row)).count()
+        as u64)
 }
 
 /// One bootstrap of a run, kept for an audit: what went in and what came out.
@@ -128,7 +130,13 @@ impl<'a> Server<'a> {
         &self.samples
     }
 
-    fn run(&mut self, step: &'static str, inputs: &[u64], luts: Luts<'_>, extract: &[usize]) -> Result<Vec<u64>, Error> {
+    fn run(
+        &mut self,
+        step: &'static str,
+        inputs: &[u64],
+        luts: Luts<'_>,
+        extract: &[usize],
+    ) -> Result<Vec<u64>, Error> {
         let big = self.set.bootstrap.big_lwe_dimension().0 + 1;
         let outputs = self.engine.bootstrap_with_progress(&Batch { inputs, luts, extract }, self.progress)?;
         if !inputs.is_empty() && self.samples.iter().all(|s| s.step != step) {
@@ -191,7 +199,13 @@ impl<'a> Server<'a> {
                 let limit = threshold / base.pow(digit as u32) % base;
                 let strict = digit == 0;
                 let lut = Lut::from_encoded(&self.set, |x| {
-                    let sign = if x > limit { 1 } else if x < limit || strict { u64::MAX } else { 0 };
+                    let sign = if x > limit {
+                        1
+                    } else if x < limit || strict {
+                        u64::MAX
+                    } else {
+                        0
+                    };
                     sign.wrapping_mul(weight).wrapping_mul(self.set.delta())
                 })?;
                 let inputs = table.digit(column, digit, 0..table.rows());
@@ -271,7 +285,8 @@ impl<'a> Server<'a> {
                     }
                 }
             }
-            let joint = self.run("add: digit and carry", &joint, Luts::One(both.ciphertext().words()), &both_extract)?;
+            let joint =
+                self.run("add: digit and carry", &joint, Luts::One(both.ciphertext().words()), &both_extract)?;
             let split = self.run("add: digit or carry", &split, Luts::Each(&split_luts), &[0])?;
             let targets = joint_targets.into_iter().chain(split_targets);
             for (target, words) in targets.zip(joint.chunks_exact(big).chain(split.chunks_exact(big))) {

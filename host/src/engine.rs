@@ -236,7 +236,9 @@ impl Engine {
         }
         match batch.luts {
             Luts::One(words) if words.len() != glwe => return wrong("look-up table", glwe, words.len()),
-            Luts::Each(words) if words.len() != count * glwe => return wrong("look-up tables", count * glwe, words.len()),
+            Luts::Each(words) if words.len() != count * glwe => {
+                return wrong("look-up tables", count * glwe, words.len());
+            }
             _ => {}
         }
         match batch.extract.iter().find(|&&index| index >= p.ring_degree.0) {

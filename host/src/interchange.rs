@@ -16,10 +16,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`Error::File`] if the folder is not writable or the disk is full; the old file, if any, is then untouched.
-pub fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<(), Error> {
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -57,8 +54,8 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// [`Error::File`] if it cannot be read, [`Error::Format`] if a field is missing, unknown or out of range.
 pub fn read_parameters(path: &Path) -> Result<BootstrapParameters, Error> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-    let parameters: BootstrapParameters =
-        toml::from_str(&text).map_err(|e| Error::format(path, format!("not a parameter file: {}", e.to_string().trim_end())))?;
+    let parameters: BootstrapParameters = toml::from_str(&text)
+        .map_err(|e| Error::format(path, format!("not a parameter file: {}", e.to_string().trim_end())))?;
     parameters.validate().map_err(|e| Error::format(path, e.to_string()))?;
     Ok(parameters)
 }
@@ -79,16 +76,19 @@ pub fn write_parameters(path: &Path, parameters: &BootstrapParameters) -> Result
 pub fn read_array(path: &Path) -> Result<ArrayD<u64>, Error> {
     let file = std::fs::File::open(path).map_err(|e| Error::file("open", path, e))?;
     let array = ArrayD::<u64>::read_npy(BufReader::new(file)).map_err(|e| match e {
-        ReadNpyError::Io(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => Error::file("read", path, source),
+        ReadNpyError::Io(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Error::file("read", path, source)
+        }
         ReadNpyError::Io(_) | ReadNpyError::MissingData => {
             Error::format(path, "the file ends before its data does: copy or make it again")
         }
         ReadNpyError::ExtraBytes(count) => {
             Error::format(path, format!("{count} bytes follow the array: it was not written whole, make it again"))
         }
-        ReadNpyError::WrongDescriptor(found) => {
-            Error::format(path, format!("holds elements of type {found}: pass little-endian unsigned 64-bit integers ('<u8')"))
-        }
+        ReadNpyError::WrongDescriptor(found) => Error::format(
+            path,
+            format!("holds elements of type {found}: pass little-endian unsigned 64-bit integers ('<u8')"),
+        ),
         other => Error::format(path, format!("not a .npy array: {other}")),
     })?;
     // Fortran order on disk becomes C order here, so that words can be taken in sequence.
@@ -104,7 +104,12 @@ fn into_words(array: ArrayD<u64>) -> Vec<u64> {
 fn read_exact(path: &Path, what: &'static str, expected: &[usize]) -> Result<Vec<u64>, Error> {
     let array = read_array(path)?;
     if array.shape() != expected {
-        return Err(Error::Shape { path: path.into(), what, expected: format!("{expected:?}"), found: array.shape().to_vec() });
+        return Err(Error::Shape {
+            path: path.into(),
+            what,
+            expected: format!("{expected:?}"),
+            found: array.shape().to_vec(),
+        });
     }
     Ok(into_words(array))
 }

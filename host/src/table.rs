@@ -49,12 +49,17 @@ impl Column {
         let rule = "a cell is a non-negative decimal number such as 17.99";
         let parsed: Vec<Decimal> = cells
             .enumerate()
-            .map(|(row, c)| Decimal::parse(c).ok_or_else(|| Error::value(format!("column {name:?}, row {}", row + 1), c, rule)))
+            .map(|(row, c)| {
+                Decimal::parse(c).ok_or_else(|| Error::value(format!("column {name:?}, row {}", row + 1), c, rule))
+            })
             .collect::<Result<_, _>>()?;
         let decimals = parsed.iter().map(|d| d.decimals).max().unwrap_or(0);
         let scaled = parsed
             .iter()
-            .map(|d| d.scaled(decimals).ok_or_else(|| Error::value(format!("column {name:?}"), d.digits, "the value is too large")))
+            .map(|d| {
+                d.scaled(decimals)
+                    .ok_or_else(|| Error::value(format!("column {name:?}"), d.digits, "the value is too large"))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { name: name.into(), decimals, scaled })
     }
@@ -169,7 +174,8 @@ impl Table {
                 start: digits.len(),
             });
             for &value in &column.scaled {
-                digits.extend(std::iter::successors(Some(value), |rest| Some(rest / base)).take(count).map(|v| v % base));
+                digits
+                    .extend(std::iter::successors(Some(value), |rest| Some(rest / base)).take(count).map(|v| v % base));
             }
         }
         Ok(EncryptedTable { rows: self.rows(), base, columns, cells: key.encrypt_seeded(&digits)? })
@@ -246,7 +252,8 @@ impl EncryptedColumn {
     /// # Errors
     /// [`Error::Value`] if it is no decimal number or finer than the column.
     pub fn threshold(&self, text: &str) -> Result<u64, Error> {
-        let rule = format!("a threshold for {:?} is a decimal number with at most {} decimals", self.name, self.decimals);
+        let rule =
+            format!("a threshold for {:?} is a decimal number with at most {} decimals", self.name, self.decimals);
         Decimal::parse(text).and_then(|d| d.scaled(self.decimals)).ok_or_else(|| Error::value("threshold", text, rule))
     }
 }
@@ -292,9 +299,9 @@ mod tests {
         let (a, b) = (encrypted.column("a").unwrap(), encrypted.column("b").unwrap());
         assert_eq!((a.decimals, a.digits, b.digits), (2, 3, 3)); // 2025 < 16^3, 300 < 16^3
         let value = |column: &EncryptedColumn, row: usize| {
-            (0..column.digits).rev().fold(0, |v, d| {
-                16 * v + key.decrypt(&encrypted.digit(column, d, row..row + 1)).unwrap()[0]
-            })
+            (0..column.digits)
+                .rev()
+                .fold(0, |v, d| 16 * v + key.decrypt(&encrypted.digit(column, d, row..row + 1)).unwrap()[0])
         };
         assert_eq!([value(a, 0), value(a, 1), value(b, 0), value(b, 1)], [150, 2025, 300, 7]);
         assert_eq!(a.threshold("1.5").unwrap(), 150);

@@ -36,7 +36,7 @@ pub enum Luts<'a> {
 }
 
 impl<'a> Luts<'a> {
-    fn of(self, index: usize, len: usize) -> &'a [u64] {
+    pub(crate) fn of(self, index: usize, len: usize) -> &'a [u64] {
         match self {
             Self::One(words) => words,
             Self::Each(words) => &words[index * len..(index + 1) * len],

@@ -1,0 +1,830 @@
+//! One card: opening, commands, completions, recovery.
+
+use crate::address::DeviceAddress;
+use crate::bus::Bus;
+use crate::dma::{DmaBuffer, DmaSlice, DmaSpace};
+use crate::error::{Error, Result};
+use crate::queue::{self, Done, Pending, Queue, RingViolation};
+use crate::registers::{CardParameters, Counters, Registers};
+use crate::sys;
+use crate::vfio::VfioBus;
+use crate::vfio_user::client::VfioUserBus;
+use crossbeam::channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
+use glovebox_regmap::registers as map;
+use glovebox_regmap::{Descriptor, Flags, Opcode, StatusCode, layout};
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use vmm_sys_util::eventfd::EventFd;
+
+/// How the driver hears of completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletionMode {
+    /// By interrupt; a slow look at the rings makes up for one that gets lost.
+    Interrupt,
+    /// By looking at the rings all the time while commands are outstanding: less latency, one busy core.
+    Polling,
+}
+
+/// Settings of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceConfig {
+    /// log2 of the entries of each ring, 1 to 15.
+    pub ring_log2: u32,
+    /// Ring pairs to use: at most those that the card has; at least 1.
+    pub ring_pairs: u32,
+    /// How the driver hears of completions.
+    pub completion: CompletionMode,
+    /// Longest time from submission of a command to its completion; then the card is reset.
+    pub command_timeout: Duration,
+    /// Longest wait for the answer to one request over a socket.
+    pub reply_timeout: Duration,
+    /// Longest wait for a soft reset before the function is reset.
+    pub reset_timeout: Duration,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        Self {
+            ring_log2: 8,
+            ring_pairs: layout::MAX_RING_PAIRS,
+            completion: CompletionMode::Interrupt,
+            command_timeout: Duration::from_secs(60),
+            reply_timeout: crate::bus::REPLY_TIMEOUT,
+            reset_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What the card is asked to do. Source and destination are the same range or share no byte.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Nothing.
+    Nop,
+    /// Completes after every earlier command of its ring pair.
+    Fence,
+    /// Copies bytes.
+    Copy {
+        /// From here.
+        source: DmaSlice,
+        /// To here; of the same length.
+        destination: DmaSlice,
+    },
+    /// Forward negacyclic NTT of whole polynomials: natural order in, bit-reversed out, values `[0, p)`.
+    Ntt {
+        /// Polynomials, N words each.
+        source: DmaSlice,
+        /// Room for as many.
+        destination: DmaSlice,
+    },
+    /// Inverse of [`Command::Ntt`], 1/N included: bit-reversed order in, natural out.
+    Intt {
+        /// Polynomials, N words each.
+        source: DmaSlice,
+        /// Room for as many.
+        destination: DmaSlice,
+    },
+}
+
+impl Command {
+    fn opcode(&self) -> Opcode {
+        match self {
+            Command::Nop => Opcode::Nop,
+            Command::Fence => Opcode::Fence,
+            Command::Copy { .. } => Opcode::Copy,
+            Command::Ntt { .. } => Opcode::Ntt,
+            Command::Intt { .. } => Opcode::Intt,
+        }
+    }
+}
+
+/// A command that was submitted. Dropping it forgets the result; the command goes on.
+#[derive(Debug)]
+pub struct Ticket {
+    device: Arc<str>,
+    receiver: Receiver<Result<Done>>,
+}
+
+impl Ticket {
+    fn lost(&self) -> Error {
+        Error::DeviceLost { device: self.device.to_string(), reason: "it was closed".into() }
+    }
+
+    /// Waits for the command. Bounded by the device's command timeout and the time of a reset.
+    ///
+    /// # Errors
+    /// How the command failed.
+    pub fn wait(self) -> Result<Done> {
+        self.receiver.recv().unwrap_or_else(|_| Err(self.lost()))
+    }
+
+    /// Waits at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::StillRunning`] if the time is over first; the ticket stays good. Otherwise how the command failed.
+    pub fn wait_timeout(&self, limit: Duration) -> Result<Done> {
+        match self.receiver.recv_timeout(limit) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Error::StillRunning { device: self.device.to_string(), after: limit })
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(self.lost()),
+        }
+    }
+
+    /// The result, if it is there.
+    pub fn try_wait(&self) -> Option<Result<Done>> {
+        match self.receiver.try_recv() {
+            Ok(result) => Some(result),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(self.lost())),
+        }
+    }
+}
+
+/// Events of a device's life since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Resets after a timeout, a fault or a bad completion.
+    pub recoveries: u64,
+    /// Looks at the rings that found completions whose interrupt had not come.
+    pub late_interrupts: u64,
+}
+
+/// An open card. Methods take `&self` and may be called from several threads.
+pub struct Device {
+    core: Arc<Core>,
+    dispatcher: Option<JoinHandle<()>>,
+    pool: Mutex<Vec<DmaBuffer>>,
+}
+
+struct Core {
+    name: Arc<str>,
+    space: Arc<DmaSpace>,
+    parameters: CardParameters,
+    config: DeviceConfig,
+    queues: Vec<(Mutex<Queue>, Condvar)>,
+    lost: RwLock<Option<String>>,
+    stop: AtomicBool,
+    /// The dispatcher sleeps without a deadline.
+    idle: AtomicBool,
+    /// Something told a submitter that the card is in trouble.
+    trouble: AtomicBool,
+    wake: EventFd,
+    vectors: Vec<EventFd>,
+    recoveries: AtomicU64,
+    late_interrupts: AtomicU64,
+}
+
+/// A descriptor without its tag, and the memory that it names.
+type Prepared = ([u64; 8], [Option<DmaSlice>; 2]);
+
+/// How often rings are looked at without an interrupt.
+const LOST_INTERRUPT: Duration = Duration::from_millis(20);
+/// How often the card's status is read while commands are outstanding and nothing completes.
+const HEALTH_CHECK: Duration = Duration::from_millis(500);
+/// Interrupts are asked for at every so many commands of a batch, and at its last.
+const INTERRUPT_EVERY: usize = 16;
+/// Bytes of one piece of a blocking transform or copy.
+const PIECE_BYTES: usize = 4 << 20;
+/// Pieces in flight at once.
+const PIECES_IN_FLIGHT: usize = 4;
+/// Buffers kept for the next blocking call.
+const POOLED_BUFFERS: usize = 8;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Device {
+    /// Opens the card at `address` with default settings.
+    ///
+    /// # Errors
+    /// Nobody answers, the card is taken, or it is not one that this driver knows.
+    pub fn open(address: &DeviceAddress) -> Result<Self> {
+        Self::open_with(address, DeviceConfig::default())
+    }
+
+    /// Opens the card at `address`.
+    ///
+    /// # Errors
+    /// As [`Device::open`], and [`Error::Argument`] for settings out of range.
+    pub fn open_with(address: &DeviceAddress, config: DeviceConfig) -> Result<Self> {
+        let bus: Arc<dyn Bus> = match address {
+            DeviceAddress::VfioUser(path) => Arc::new(VfioUserBus::connect(path, config.reply_timeout)?),
+            DeviceAddress::Vfio(address) => Arc::new(VfioBus::open(*address)?),
+        };
+        Self::from_bus(bus, config)
+    }
+
+    /// Opens the card behind `bus`: resets it, checks its identity, sets the rings up.
+    ///
+    /// # Errors
+    /// As [`Device::open_with`].
+    pub fn from_bus(bus: Arc<dyn Bus>, config: DeviceConfig) -> Result<Self> {
+        let name: Arc<str> = bus.name().into();
+        let sizes = layout::MIN_RING_LOG2..=layout::MAX_RING_LOG2;
+        if !sizes.contains(&config.ring_log2) || config.ring_pairs == 0 {
+            return Err(Error::Argument {
+                device: name.to_string(),
+                what: "device settings",
+                rule: format!(
+                    "{} ring pairs of 2^{} entries: use 1 or more of 2^1 to 2^15",
+                    config.ring_pairs, config.ring_log2
+                ),
+            });
+        }
+        // A stranger is not reset: look at it first.
+        Registers(&*bus).identify()?;
+        bus.reset()?;
+        let parameters = Registers(&*bus).identify()?;
+        let space = Arc::new(DmaSpace::new(bus));
+        let system = |source| Error::System { what: "making an event".into(), source };
+        let event = || EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(system);
+        let pairs = config.ring_pairs.min(parameters.ring_pairs);
+        let queues = (0..pairs)
+            .map(|index| Ok((Mutex::new(Queue::new(&space, index, config.ring_log2)?), Condvar::new())))
+            .collect::<Result<Vec<_>>>()?;
+        let vectors = (0..space.bus.vectors()).map(|_| event()).collect::<Result<Vec<_>>>()?;
+        let core = Arc::new(Core {
+            name,
+            parameters,
+            config,
+            queues,
+            lost: RwLock::new(None),
+            stop: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
+            trouble: AtomicBool::new(false),
+            wake: event()?,
+            vectors,
+            recoveries: AtomicU64::new(0),
+            late_interrupts: AtomicU64::new(0),
+            space,
+        });
+        // Made before the card runs, so that whatever fails below closes it in an orderly way.
+        let mut device = Self { core: Arc::clone(&core), dispatcher: None, pool: Mutex::default() };
+        let events: Vec<&EventFd> = core.vectors.iter().collect();
+        core.space.bus.set_interrupts(&events)?;
+        let mut guards: Vec<_> = core.queues.iter().map(|(queue, _)| locked(queue)).collect();
+        core.start(&mut guards)?;
+        drop(guards);
+        let spawned = std::thread::Builder::new().name("card-dispatcher".into()).spawn(move || core.dispatch());
+        device.dispatcher =
+            Some(spawned.map_err(|source| Error::System { what: "starting the dispatcher".into(), source })?);
+        Ok(device)
+    }
+
+    /// The address that the device was opened at.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// What the card says of itself.
+    pub fn parameters(&self) -> &CardParameters {
+        &self.core.parameters
+    }
+
+    /// Ring pairs in use; commands may be submitted to each.
+    pub fn queues(&self) -> usize {
+        self.core.queues.len()
+    }
+
+    /// Commands that one ring pair holds.
+    pub fn queue_depth(&self) -> usize {
+        1 << self.core.config.ring_log2
+    }
+
+    /// The card's performance counters since it was last reset.
+    ///
+    /// # Errors
+    /// If the card cannot be reached.
+    pub fn counters(&self) -> Result<Counters> {
+        self.core.check_alive()?;
+        Registers(&*self.core.space.bus).counters()
+    }
+
+    /// Recoveries and other incidents since the device was opened.
+    pub fn health(&self) -> Health {
+        Health {
+            recoveries: self.core.recoveries.load(Ordering::Relaxed),
+            late_interrupts: self.core.late_interrupts.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Why the device cannot be used any more, if so.
+    pub fn lost(&self) -> Option<String> {
+        self.core.lost.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Memory that the card can reach, zeroed.
+    ///
+    /// # Errors
+    /// Out of memory, of lockable memory, or of device addresses.
+    pub fn allocate(&self, bytes: usize) -> Result<DmaBuffer> {
+        self.core.check_alive()?;
+        self.core.space.allocate(bytes)
+    }
+
+    /// Submits commands to a ring pair, in order, and waits for room where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] or [`Error::Unsupported`] if any command is one that the card would refuse (then none is
+    /// submitted), [`Error::RingFull`] if no room came within the command timeout, [`Error::DeviceLost`].
+    pub fn submit(&self, queue: usize, commands: &[Command]) -> Result<Vec<Ticket>> {
+        self.core.submit(queue, commands, true)
+    }
+
+    /// Submits all of the commands, or none if there is not room for all now.
+    ///
+    /// # Errors
+    /// As [`Device::submit`], without the wait.
+    pub fn try_submit(&self, queue: usize, commands: &[Command]) -> Result<Vec<Ticket>> {
+        self.core.submit(queue, commands, false)
+    }
+
+    /// Submits eight words as they are, tag apart, and waits: for the tests of a card's own checks, and for diagnosis.
+    ///
+    /// The card may read and write any memory of this device that the words name.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn run_words(&self, queue: usize, words: [u64; 8]) -> Result<Done> {
+        let tickets = self.core.enqueue(queue, vec![(words, [None, None])], true)?;
+        self.last_of(tickets)
+    }
+
+    fn last_of(&self, tickets: Vec<Ticket>) -> Result<Done> {
+        let mut last = Err(Error::DeviceLost { device: self.name().into(), reason: "no ticket".into() });
+        for ticket in tickets {
+            last = ticket.wait();
+        }
+        last
+    }
+
+    /// Submits one command and waits for it.
+    ///
+    /// # Errors
+    /// As [`Device::submit`] and [`Ticket::wait`].
+    pub fn run(&self, queue: usize, command: Command) -> Result<Done> {
+        self.last_of(self.submit(queue, &[command])?)
+    }
+
+    /// A command that does nothing: a round trip through the card.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn nop(&self) -> Result<Done> {
+        self.run(0, Command::Nop)
+    }
+
+    /// Forward NTT of polynomials of N words one after another: natural order in, bit-reversed out.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the length is not a multiple of N, and as [`Device::run`].
+    pub fn ntt(&self, polynomials: &[u64]) -> Result<Vec<u64>> {
+        self.transform(polynomials, |slice| Command::Ntt { source: slice.clone(), destination: slice })
+    }
+
+    /// Inverse NTT, 1/N included, of polynomials of N words one after another: bit-reversed order in, natural out.
+    ///
+    /// # Errors
+    /// As [`Device::ntt`].
+    pub fn intt(&self, polynomials: &[u64]) -> Result<Vec<u64>> {
+        self.transform(polynomials, |slice| Command::Intt { source: slice.clone(), destination: slice })
+    }
+
+    /// Sends bytes through the card's copy engine and back.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn copy(&self, data: &[u8]) -> Result<Vec<u8>> {
+        let mut out = vec![0; data.len()];
+        let source = self.buffer(data.len().max(1))?;
+        let destination = self.buffer(data.len().max(1))?;
+        source.write(0, data)?;
+        for start in (0..data.len()).step_by(PIECE_BYTES) {
+            let length = PIECE_BYTES.min(data.len() - start);
+            let (from, to) = (source.slice(start, length)?, destination.slice(start, length)?);
+            self.run(0, Command::Copy { source: from, destination: to })?;
+        }
+        destination.read(0, &mut out)?;
+        self.give_back(source);
+        self.give_back(destination);
+        Ok(out)
+    }
+
+    fn transform(&self, polynomials: &[u64], command: impl Fn(DmaSlice) -> Command) -> Result<Vec<u64>> {
+        let degree = self.parameters().degree();
+        if !polynomials.len().is_multiple_of(degree) {
+            return Err(Error::Argument {
+                device: self.name().into(),
+                what: "length of the polynomials",
+                rule: format!("{} words are no multiple of N = {degree}", polynomials.len()),
+            });
+        }
+        let words = (PIECE_BYTES / 8 / degree).max(1) * degree;
+        let mut out = vec![0; polynomials.len()];
+        let mut flying: VecDeque<(usize, DmaBuffer, Vec<Ticket>)> = VecDeque::new();
+        let mut collect = |(start, buffer, tickets): (usize, DmaBuffer, Vec<Ticket>)| -> Result<()> {
+            for ticket in tickets {
+                ticket.wait()?;
+            }
+            let end = (start + words).min(out.len());
+            buffer.read_words(0, &mut out[start..end])?;
+            self.give_back(buffer);
+            Ok(())
+        };
+        for (index, piece) in polynomials.chunks(words).enumerate() {
+            if flying.len() == PIECES_IN_FLIGHT
+                && let Some(oldest) = flying.pop_front()
+            {
+                collect(oldest)?;
+            }
+            let buffer = self.buffer(size_of_val(piece))?;
+            buffer.write_words(0, piece)?;
+            let tickets = self.submit(0, &[command(buffer.slice(0, size_of_val(piece))?)])?;
+            flying.push_back((index * words, buffer, tickets));
+        }
+        flying.into_iter().try_for_each(collect)?;
+        Ok(out)
+    }
+
+    /// A pooled buffer of at least `bytes`.
+    fn buffer(&self, bytes: usize) -> Result<DmaBuffer> {
+        let mut pool = locked(&self.pool);
+        let fits = |b: &DmaBuffer| b.len() >= bytes && b.len() / 4 <= bytes.max(4096);
+        if let Some(at) = pool.iter().position(fits) {
+            return Ok(pool.swap_remove(at));
+        }
+        drop(pool);
+        self.allocate(bytes.max(4096).next_power_of_two())
+    }
+
+    fn give_back(&self, buffer: DmaBuffer) {
+        let mut pool = locked(&self.pool);
+        if pool.len() == POOLED_BUFFERS {
+            pool.remove(0);
+        }
+        pool.push(buffer);
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.core.stop.store(true, Ordering::Release);
+        self.core.rouse();
+        if let Some(thread) = self.dispatcher.take() {
+            // A panic there has been reported by the panic hook.
+            let _ = thread.join();
+        }
+        let bus = &self.core.space.bus;
+        // Memory stays mapped unless the card is known to be quiet.
+        if let Err(error) = bus.reset() {
+            tracing::warn!(device = %self.core.name, %error, "the card could not be reset when it was closed");
+            self.core.space.freeze();
+        } else if let Err(error) = bus.set_interrupts(&[]) {
+            tracing::debug!(%error, "interrupts could not be taken away");
+        }
+        for (queue, _) in &self.core.queues {
+            // Commands of a dispatcher that never ran or died.
+            drop(locked(queue).drain());
+        }
+    }
+}
+
+impl Core {
+    fn check_alive(&self) -> Result<()> {
+        match &*self.lost.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(reason) => Err(Error::DeviceLost { device: self.name.to_string(), reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn rouse(&self) {
+        // The event can only be full if the dispatcher is being woken already.
+        let _ = self.wake.write(1);
+    }
+
+    fn argument(&self, what: &'static str, rule: String) -> Error {
+        Error::Argument { device: self.name.to_string(), what, rule }
+    }
+
+    /// Checks a command as the card would, and that its memory belongs to this card.
+    fn prepare(&self, command: &Command) -> Result<(Descriptor, [Option<DmaSlice>; 2])> {
+        let opcode = command.opcode();
+        if !self.parameters.can(opcode) {
+            return Err(Error::Unsupported { device: self.name.to_string(), command: opcode.name() });
+        }
+        let mut descriptor = Descriptor::new(opcode);
+        let (source, destination) = match command {
+            Command::Nop => return Ok((descriptor, [None, None])),
+            Command::Fence => {
+                descriptor.flags = Flags::FENCE;
+                return Ok((descriptor, [None, None]));
+            }
+            Command::Copy { source, destination }
+            | Command::Ntt { source, destination }
+            | Command::Intt { source, destination } => (source, destination),
+        };
+        if !source.is_in(&self.space) || !destination.is_in(&self.space) {
+            return Err(self.argument("memory of a command", "it was allocated on another device".into()));
+        }
+        if source.len() != destination.len() {
+            let rule = format!("source has {} bytes, destination {}", source.len(), destination.len());
+            return Err(self.argument("memory of a command", rule));
+        }
+        if source.partly_overlaps(destination) {
+            return Err(self.argument("memory of a command", "source and destination overlap in part".into()));
+        }
+        let unit = match opcode {
+            Opcode::Copy => 1,
+            _ => 8u64 << self.parameters.degree_log2,
+        };
+        if source.len() % unit != 0 {
+            let rule = format!("{} bytes are no whole polynomials of {unit} bytes", source.len());
+            return Err(self.argument("memory of a command", rule));
+        }
+        let too_long = |_| self.argument("memory of a command", format!("{} bytes are too many", source.len()));
+        descriptor.count = u32::try_from(source.len() / unit).map_err(too_long)?;
+        descriptor.source = source.iova().get();
+        descriptor.destination = destination.iova().get();
+        descriptor
+            .check(self.parameters.commands, self.parameters.degree_log2)
+            .map_err(|error| self.argument("memory of a command", format!("the card would refuse it: {error:?}")))?;
+        Ok((descriptor, [Some(source.clone()), Some(destination.clone())]))
+    }
+
+    fn submit(&self, index: usize, commands: &[Command], wait: bool) -> Result<Vec<Ticket>> {
+        let prepare = |command| self.prepare(command).map(|(descriptor, memory)| (descriptor.words(), memory));
+        self.enqueue(index, commands.iter().map(prepare).collect::<Result<Vec<_>>>()?, wait)
+    }
+
+    fn enqueue(&self, index: usize, commands: Vec<Prepared>, wait: bool) -> Result<Vec<Ticket>> {
+        let (queue, room) = self
+            .queues
+            .get(index)
+            .ok_or_else(|| self.argument("ring pair", format!("{index} is not below {}", self.queues.len())))?;
+        let wanted = commands.len();
+        let full = |room| Error::RingFull { device: self.name.to_string(), queue: index, wanted, room };
+        let mut tickets = Vec::with_capacity(wanted);
+        let patience = Instant::now() + self.config.command_timeout;
+        let mut guard = locked(queue);
+        self.check_alive()?;
+        if !wait && guard.room() < wanted {
+            return Err(full(guard.room()));
+        }
+        let mut left = commands.into_iter().peekable();
+        while left.peek().is_some() {
+            while guard.room() == 0 {
+                let time = patience.saturating_duration_since(Instant::now());
+                if time.is_zero() {
+                    return Err(full(0));
+                }
+                guard = room.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0;
+                self.check_alive()?;
+            }
+            let batch = guard.room().min(left.len());
+            for (at, (mut words, memory)) in left.by_ref().take(batch).enumerate() {
+                if at + 1 == batch || at % INTERRUPT_EVERY == INTERRUPT_EVERY - 1 {
+                    words[0] |= u64::from(Flags::INTERRUPT.bits()) << 8;
+                }
+                let (sender, receiver) = bounded(1);
+                guard.push(words, memory, self.config.command_timeout, sender);
+                tickets.push(Ticket { device: Arc::clone(&self.name), receiver });
+            }
+            if let Err(error) = guard.ring_doorbell(&*self.space.bus) {
+                tracing::warn!(device = %self.name, %error, "doorbell failed");
+                self.trouble.store(true, Ordering::Release);
+                self.rouse();
+            }
+            if self.idle.swap(false, Ordering::AcqRel) {
+                self.rouse();
+            }
+        }
+        Ok(tickets)
+    }
+
+    /// Programs a card that has just been reset and lets it run.
+    fn start(&self, queues: &mut [MutexGuard<'_, Queue>]) -> Result<()> {
+        let bus = &*self.space.bus;
+        let card = Registers(bus);
+        bus.set_bus_master(true)?;
+        let vectors = self.space.bus.vectors();
+        for (queue, index) in queues.iter_mut().zip(0..) {
+            queue.program(bus, queue::vector_of(index, vectors).into())?;
+        }
+        card.write(map::INTERRUPT_ENABLE, u32::MAX)?;
+        card.write(map::CONTROL, map::control::ENABLE.set(0, 1))
+    }
+
+    /// The dispatcher's life.
+    fn dispatch(&self) {
+        let mut last_progress = Instant::now();
+        let mut woken_by_time = false;
+        while !self.stop.load(Ordering::Acquire) {
+            let mut trouble = self.trouble.swap(false, Ordering::AcqRel).then(|| "a doorbell failed".to_owned());
+            match self.reap() {
+                Ok(0) => {}
+                Ok(_) => {
+                    if woken_by_time && self.config.completion == CompletionMode::Interrupt {
+                        self.late_interrupts.fetch_add(1, Ordering::Relaxed);
+                    }
+                    last_progress = Instant::now();
+                }
+                Err(RingViolation(what)) => trouble = Some(what),
+            }
+            let now = Instant::now();
+            let deadline = self.queues.iter().filter_map(|(queue, _)| locked(queue).next_deadline()).min();
+            if deadline.is_some_and(|d| d <= now) {
+                trouble = trouble.or_else(|| Some("a command timed out".into()));
+            }
+            if trouble.is_none() && deadline.is_some() && now - last_progress >= HEALTH_CHECK {
+                trouble = self.fault();
+                last_progress = now;
+            }
+            if let Some(reason) = trouble {
+                self.recover(&reason);
+                last_progress = Instant::now();
+                continue;
+            }
+            woken_by_time = self.sleep(deadline.map(|d| d.saturating_duration_since(now)));
+        }
+        let reason = "the device was closed".to_owned();
+        let pending: Vec<Pending> = self.queues.iter().flat_map(|(queue, _)| locked(queue).drain()).collect();
+        if !pending.is_empty() && self.space.bus.reset().is_err() {
+            self.space.freeze();
+        }
+        self.fail(pending, |command| Error::Aborted { device: self.name.to_string(), command, reason: reason.clone() });
+    }
+
+    /// Waits for an interrupt, a submission, an end of the peer or the time to look again; true if it was the time.
+    fn sleep(&self, until_deadline: Option<Duration>) -> bool {
+        let limit = match (until_deadline, self.config.completion) {
+            (Some(_), CompletionMode::Polling) => Some(Duration::ZERO),
+            (Some(left), CompletionMode::Interrupt) => Some(left.min(LOST_INTERRUPT)),
+            (None, _) => {
+                self.idle.store(true, Ordering::SeqCst);
+                // A submission between the last look and this store did not see the flag.
+                let none = self.queues.iter().all(|(queue, _)| locked(queue).outstanding() == 0);
+                if none { None } else { Some(Duration::ZERO) }
+            }
+        };
+        let mut fds = vec![self.wake.as_raw_fd()];
+        fds.extend(self.vectors.iter().map(AsRawFd::as_raw_fd));
+        let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        let hangup = self.space.bus.hangup().filter(|_| !lost);
+        fds.extend(hangup);
+        let ready = match sys::poll(&fds, limit) {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::error!(device = %self.name, %error, "cannot wait for interrupts");
+                std::thread::sleep(LOST_INTERRUPT);
+                return true;
+            }
+        };
+        self.idle.store(false, Ordering::SeqCst);
+        let mut nothing = true;
+        for (at, state) in ready.iter().enumerate().filter(|(_, state)| **state != sys::Ready::default()) {
+            nothing = false;
+            if at == 0 {
+                let _ = self.wake.read();
+            } else if let Some(vector) = self.vectors.get(at - 1) {
+                let _ = vector.read();
+                if at - 1 == usize::from(layout::FAULT_VECTOR)
+                    && let Some(fault) = self.fault()
+                {
+                    self.recover(&fault);
+                }
+            } else if state.hung_up && !lost {
+                self.recover("the card server went away");
+            }
+        }
+        if self.config.completion == CompletionMode::Polling {
+            std::thread::yield_now();
+        }
+        nothing
+    }
+
+    fn reap(&self) -> std::result::Result<usize, RingViolation> {
+        let mut total = 0;
+        for (queue, room) in &self.queues {
+            let mut guard = locked(queue);
+            let mut finished = vec![];
+            let count = guard.reap(&*self.space.bus, |pending, completion| {
+                finished.push((queue::result_of(&self.name, pending.opcode.1, completion), pending));
+            });
+            drop(guard);
+            if !finished.is_empty() {
+                room.notify_all();
+            }
+            for (result, pending) in finished {
+                // Nobody waits for a ticket that was dropped.
+                let _ = pending.reply.send(result);
+            }
+            total += count?;
+        }
+        Ok(total)
+    }
+
+    /// What the card's status says is wrong, if anything.
+    fn fault(&self) -> Option<String> {
+        let card = Registers(&*self.space.bus);
+        let status = match card.read(map::STATUS) {
+            Ok(status) => status,
+            Err(error) => return Some(error.to_string()),
+        };
+        if status == u32::MAX {
+            return Some("every register reads all ones".into());
+        }
+        if !map::status::FAULT.is_set(status) {
+            return None;
+        }
+        let code = card.read(map::ERROR_CODE).unwrap_or(u32::MAX);
+        let name = u16::try_from(code).ok().and_then(StatusCode::from_code).map_or("unknown code", StatusCode::name);
+        let address = card.read64(map::ERROR_ADDRESS).unwrap_or(u64::MAX);
+        Some(format!("the card reports {name} ({code}) at address {address:#x}"))
+    }
+
+    /// Makes the card quiet, gives every outstanding command back, and starts the card again, or gives it up.
+    fn recover(&self, reason: &str) {
+        if self.check_alive().is_err() {
+            return;
+        }
+        tracing::warn!(device = %self.name, reason, "recovering");
+        self.recoveries.fetch_add(1, Ordering::Relaxed);
+        let mut guards: Vec<_> = self.queues.iter().map(|(queue, _)| locked(queue)).collect();
+        let now = Instant::now();
+        // What the card finished in time is not thrown away.
+        let mut finished = vec![];
+        for guard in &mut guards {
+            let bus = &*self.space.bus;
+            let _ = guard.reap(bus, |pending, completion| {
+                finished.push((queue::result_of(&self.name, pending.opcode.1, completion), pending));
+            });
+        }
+        let pending: Vec<Pending> = guards.iter_mut().flat_map(|guard| guard.drain()).collect();
+        let restarted = self.quiesce().and_then(|()| {
+            let found = Registers(&*self.space.bus).identify()?;
+            if found != self.parameters {
+                return Err(Error::BadValue {
+                    device: self.name.to_string(),
+                    what: "identity after the reset",
+                    value: found.build_id_text(),
+                    rule: "is that of another card",
+                });
+            }
+            self.start(&mut guards)
+        });
+        let lost = restarted.err().map(|error| format!("{reason}; the reset failed: {error}"));
+        if let Some(lost) = &lost {
+            tracing::error!(device = %self.name, reason = %lost, "lost");
+            self.space.freeze();
+            *self.lost.write().unwrap_or_else(PoisonError::into_inner) = Some(lost.clone());
+        }
+        drop(guards);
+        for (_, room) in &self.queues {
+            room.notify_all();
+        }
+        for (result, pending) in finished {
+            let _ = pending.reply.send(result);
+        }
+        let (late, others): (Vec<_>, Vec<_>) = pending.into_iter().partition(|p| p.deadline <= now && lost.is_none());
+        for one in late {
+            let error =
+                Error::CommandTimeout { device: self.name.to_string(), command: one.opcode.1, after: one.timeout };
+            let _ = one.reply.send(Err(error));
+        }
+        self.fail(others, |command| match &lost {
+            Some(reason) => Error::DeviceLost { device: self.name.to_string(), reason: reason.clone() },
+            None => Error::Aborted { device: self.name.to_string(), command, reason: reason.to_owned() },
+        });
+    }
+
+    fn fail(&self, pending: Vec<Pending>, error: impl Fn(&'static str) -> Error) {
+        for one in pending {
+            let _ = one.reply.send(Err(error(one.opcode.1)));
+        }
+    }
+
+    /// Brings the card to rest: by its own reset, which lets transfers end, or else by a reset of the function.
+    fn quiesce(&self) -> Result<()> {
+        let bus = &*self.space.bus;
+        let card = Registers(bus);
+        let until = Instant::now() + self.config.reset_timeout;
+        card.write(map::CONTROL, map::control::SOFT_RESET.set(0, 1))?;
+        while Instant::now() < until {
+            let control = card.read(map::CONTROL)?;
+            if control == u32::MAX {
+                break; // unplugged or unpowered
+            }
+            if !map::control::SOFT_RESET.is_set(control) && map::status::QUIET.is_set(card.read(map::STATUS)?) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        bus.reset()
+    }
+}

@@ -1,0 +1,197 @@
+//! Finds cards in sysfs and says for each whether it can be used, and if not, what makes it so.
+
+use crate::address::PciAddress;
+use glovebox_regmap::layout;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+/// Whether a card can be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Usable {
+    /// It can.
+    Yes,
+    /// It cannot.
+    No {
+        /// Why.
+        reason: String,
+        /// The command that changes it.
+        command: String,
+    },
+}
+
+/// A card found in sysfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundCard {
+    /// Where it is.
+    pub address: PciAddress,
+    /// Its IOMMU group, if the machine has an IOMMU that is on.
+    pub iommu_group: Option<u32>,
+    /// The kernel driver that it is bound to.
+    pub driver: Option<String>,
+    /// Whether it can be opened.
+    pub usable: Usable,
+}
+
+/// Cards of this machine, in order of address.
+pub fn list() -> Vec<FoundCard> {
+    list_under(Path::new("/sys"), Path::new("/dev"))
+}
+
+/// [`list`] over other roots than `/sys` and `/dev`.
+pub fn list_under(sysfs: &Path, dev: &Path) -> Vec<FoundCard> {
+    let Ok(entries) = std::fs::read_dir(sysfs.join("bus/pci/devices")) else { return vec![] };
+    let mut cards: Vec<FoundCard> = entries
+        .filter_map(|entry| {
+            let folder = entry.ok()?.path();
+            let address: PciAddress = folder.file_name()?.to_str()?.parse().ok()?;
+            let id = |name: &str| {
+                let text = std::fs::read_to_string(folder.join(name)).ok()?;
+                u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()
+            };
+            if (id("vendor")?, id("device")?) != (layout::PCI_VENDOR_ID, layout::PCI_DEVICE_ID) {
+                return None;
+            }
+            Some(FoundCard {
+                address,
+                iommu_group: link_name(&folder.join("iommu_group")).and_then(|name| name.parse().ok()),
+                driver: link_name(&folder.join("driver")),
+                usable: usability(sysfs, dev, address),
+            })
+        })
+        .collect();
+    cards.sort_by_key(|card| card.address);
+    cards
+}
+
+fn link_name(link: &Path) -> Option<String> {
+    Some(std::fs::read_link(link).ok()?.file_name()?.to_str()?.to_owned())
+}
+
+fn no(reason: impl Into<String>, command: impl Into<String>) -> Usable {
+    Usable::No { reason: reason.into(), command: command.into() }
+}
+
+/// Whether the function at `address` can be opened through vfio-pci, and the command that makes it so.
+pub fn usability(sysfs: &Path, dev: &Path, address: PciAddress) -> Usable {
+    let folder = sysfs.join("bus/pci/devices").join(address.to_string());
+    if !folder.exists() {
+        return no(
+            "there is no such PCI function",
+            format!("lspci -d {:04x}:{:04x}", layout::PCI_VENDOR_ID, layout::PCI_DEVICE_ID),
+        );
+    }
+    let Some(group) = link_name(&folder.join("iommu_group")) else {
+        return no(
+            "it is in no IOMMU group: the IOMMU is off",
+            "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&intel_iommu=on iommu=pt /' /etc/default/grub && sudo update-grub && sudo reboot \
+             (and switch VT-d or AMD-Vi on in the firmware)",
+        );
+    };
+    let bind = format!(
+        "sudo modprobe vfio-pci && echo vfio-pci | sudo tee /sys/bus/pci/devices/{address}/driver_override && \
+         echo {address} | sudo tee /sys/bus/pci/drivers_probe"
+    );
+    match link_name(&folder.join("driver")).as_deref() {
+        Some("vfio-pci") => {}
+        Some(other) => {
+            let unbind = format!("echo {address} | sudo tee /sys/bus/pci/devices/{address}/driver/unbind && {bind}");
+            return no(format!("it is bound to the driver {other}"), unbind);
+        }
+        None => return no("it is bound to no driver", bind),
+    }
+    for (path, command) in [
+        (dev.join("vfio/vfio"), "sudo modprobe vfio_iommu_type1 && sudo chmod 666 /dev/vfio/vfio".to_owned()),
+        (dev.join("vfio").join(&group), format!("sudo chown $USER /dev/vfio/{group}")),
+    ] {
+        if let Some(reason) = cannot_open(&path) {
+            return no(reason, command);
+        }
+    }
+    Usable::Yes
+}
+
+/// Why this user cannot open `path` for reading and writing, if so. A group that is open elsewhere can be opened in
+/// this sense: the device says that it is busy.
+fn cannot_open(path: &PathBuf) -> Option<String> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => None,
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => None,
+        Err(error) => Some(format!("this user cannot open {}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new() -> Self {
+            let tree = Self(tempfile::tempdir().unwrap());
+            std::fs::create_dir_all(tree.0.path().join("sys/bus/pci/devices")).unwrap();
+            std::fs::create_dir_all(tree.0.path().join("dev/vfio")).unwrap();
+            tree
+        }
+
+        fn function(&self, address: &str, id: (u16, u16), driver: Option<&str>, group: Option<u32>) {
+            let folder = self.0.path().join("sys/bus/pci/devices").join(address);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("vendor"), format!("0x{:04x}\n", id.0)).unwrap();
+            std::fs::write(folder.join("device"), format!("0x{:04x}\n", id.1)).unwrap();
+            if let Some(driver) = driver {
+                symlink(format!("../../../drivers/{driver}"), folder.join("driver")).unwrap();
+            }
+            if let Some(group) = group {
+                symlink(format!("../../../kernel/iommu_groups/{group}"), folder.join("iommu_group")).unwrap();
+            }
+        }
+
+        fn list(&self) -> Vec<FoundCard> {
+            list_under(&self.0.path().join("sys"), &self.0.path().join("dev"))
+        }
+    }
+
+    const CARD: (u16, u16) = (layout::PCI_VENDOR_ID, layout::PCI_DEVICE_ID);
+
+    fn command(card: &FoundCard) -> &str {
+        match &card.usable {
+            Usable::Yes => "",
+            Usable::No { command, .. } => command,
+        }
+    }
+
+    #[test]
+    fn cards_are_listed_in_order_with_what_makes_them_usable() {
+        let tree = Tree::new();
+        tree.function("0000:03:00.0", CARD, Some("vfio-pci"), Some(7));
+        tree.function("0000:02:00.0", CARD, Some("other"), Some(6));
+        tree.function("0000:01:00.0", CARD, None, Some(5));
+        tree.function("0000:00:1f.0", (0x8086, 1), None, Some(1));
+        tree.function("0000:04:00.0", CARD, None, None);
+        let cards = tree.list();
+        let addresses: Vec<String> = cards.iter().map(|c| c.address.to_string()).collect();
+        assert_eq!(addresses, ["0000:01:00.0", "0000:02:00.0", "0000:03:00.0", "0000:04:00.0"]);
+        assert!(command(&cards[0]).contains("driver_override"));
+        assert!(command(&cards[1]).contains("driver/unbind"));
+        assert_eq!((cards[1].driver.as_deref(), cards[1].iommu_group), (Some("other"), Some(6)));
+        assert!(command(&cards[2]).contains("/dev/vfio/vfio"));
+        assert!(command(&cards[3]).contains("iommu=on"));
+    }
+
+    #[test]
+    fn a_bound_card_with_open_nodes_is_usable() {
+        let tree = Tree::new();
+        tree.function("0000:03:00.0", CARD, Some("vfio-pci"), Some(7));
+        std::fs::write(tree.0.path().join("dev/vfio/vfio"), "").unwrap();
+        assert!(command(&tree.list()[0]).contains("chown $USER /dev/vfio/7"));
+        std::fs::write(tree.0.path().join("dev/vfio/7"), "").unwrap();
+        assert_eq!(tree.list()[0].usable, Usable::Yes);
+    }
+
+    #[test]
+    fn no_sysfs_lists_nothing() {
+        assert!(list_under(Path::new("/nonexistent"), Path::new("/nonexistent")).is_empty());
+    }
+}

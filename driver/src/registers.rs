@@ -1,0 +1,158 @@
+//! Typed access to the registers of one card.
+
+use crate::bus::Bus;
+use crate::error::{Error, Result};
+use glovebox_regmap::registers::{self, Register};
+use glovebox_regmap::{Opcode, layout};
+
+/// What a card says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CardParameters {
+    /// Version of its register map, major and minor.
+    pub map_version: (u16, u16),
+    /// Coefficients that the transforms take a cycle.
+    pub lanes: u32,
+    /// log2 of the ring degree N.
+    pub degree_log2: u32,
+    /// Ring pairs.
+    pub ring_pairs: u32,
+    /// Interrupt vectors.
+    pub vectors: u32,
+    /// Bit k: knows opcode k.
+    pub commands: u32,
+    /// First 16 bytes of the SHA-256 of its Verilog: the firmware identity.
+    pub build_id: [u8; 16],
+}
+
+impl CardParameters {
+    /// The ring degree N.
+    pub fn degree(&self) -> usize {
+        1 << self.degree_log2
+    }
+
+    /// Whether the card knows the command.
+    pub fn can(&self, opcode: Opcode) -> bool {
+        self.commands & opcode.capability() != 0
+    }
+
+    /// The firmware identity in hexadecimal.
+    pub fn build_id_text(&self) -> String {
+        self.build_id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Performance counters since the last reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Clock cycles.
+    pub cycles: u64,
+    /// Cycles in which a command was being executed.
+    pub busy_cycles: u64,
+    /// Beats read from host memory.
+    pub read_beats: u64,
+    /// Beats written to host memory.
+    pub write_beats: u64,
+    /// Cycles in which a command waited for data.
+    pub read_stalls: u64,
+    /// Cycles in which host memory did not take data.
+    pub write_stalls: u64,
+    /// Commands that ended well.
+    pub commands_done: u64,
+    /// Commands that failed.
+    pub commands_failed: u64,
+    /// Coefficient groups into the forward transform.
+    pub ntt_beats: u64,
+    /// Coefficient groups into the inverse transform.
+    pub intt_beats: u64,
+}
+
+/// The registers of a card.
+pub(crate) struct Registers<'a>(pub(crate) &'a dyn Bus);
+
+impl Registers<'_> {
+    pub(crate) fn read(&self, register: Register) -> Result<u32> {
+        self.0.read32(register.offset.get())
+    }
+
+    pub(crate) fn write(&self, register: Register, value: u32) -> Result<()> {
+        self.0.write32(register.offset.get(), value)
+    }
+
+    pub(crate) fn write64(&self, register: Register, value: u64) -> Result<()> {
+        self.0.write32(register.offset.get(), value as u32)?;
+        self.0.write32(register.offset.get() + 4, (value >> 32) as u32)
+    }
+
+    pub(crate) fn read64(&self, register: Register) -> Result<u64> {
+        let (low, high) = (register.offset.get(), register.offset.get() + 4);
+        let mut top = self.0.read32(high)?;
+        // The low half may carry between the reads: take a pair around which the high half stood still.
+        for _ in 0..4 {
+            let bottom = self.0.read32(low)?;
+            let again = self.0.read32(high)?;
+            if again == top {
+                return Ok(u64::from(top) << 32 | u64::from(bottom));
+            }
+            top = again;
+        }
+        Err(self.bad("64-bit register", format!("{} at every read", register.name), "changes its high half too fast"))
+    }
+
+    fn bad(&self, what: &'static str, value: String, rule: &'static str) -> Error {
+        Error::BadValue { device: self.0.name().into(), what, value, rule }
+    }
+
+    /// Checks that a card of a known map answers, without touching it.
+    pub(crate) fn identify(&self) -> Result<CardParameters> {
+        let device = || self.0.name().to_owned();
+        let found = self.read(registers::ID)?;
+        if found == u32::MAX {
+            return Err(Error::DeviceLost { device: device(), reason: "every register reads all ones".into() });
+        }
+        if found != layout::ID_MAGIC {
+            return Err(Error::NotACard { device: device(), found });
+        }
+        let version = self.read(registers::MAP_VERSION)?;
+        let major = registers::map_version::MAJOR.get(version) as u16;
+        if major != layout::MAP_MAJOR {
+            return Err(Error::MapVersion { device: device(), found: major, known: layout::MAP_MAJOR });
+        }
+        let within = |what, register, low: u32, high: u32, rule| {
+            let value = self.read(register)?;
+            if (low..=high).contains(&value) { Ok(value) } else { Err(self.bad(what, value.to_string(), rule)) }
+        };
+        let lanes = within("number of lanes", registers::LANES, 1, 4096, "is not in 1 to 4096")?;
+        let degree_log2 = within("log2 N", registers::RING_DEGREE_LOG2, 1, 16, "is not in 1 to 16")?;
+        within("bus width in bytes", registers::BEAT_BYTES, 1, 4096, "is not in 1 to 4096")?;
+        let pairs = layout::MAX_RING_PAIRS;
+        let ring_pairs = within("number of ring pairs", registers::RING_PAIRS, 1, pairs, "is not in 1 to 15")?;
+        let vectors = within("number of vectors", registers::VECTORS, 1, 2048, "is not in 1 to 2048")?;
+        let mut build_id = [0; 16];
+        build_id[..8].copy_from_slice(&self.read64(registers::BUILD_ID_0)?.to_le_bytes());
+        build_id[8..].copy_from_slice(&self.read64(registers::BUILD_ID_1)?.to_le_bytes());
+        Ok(CardParameters {
+            map_version: (major, registers::map_version::MINOR.get(version) as u16),
+            lanes,
+            degree_log2,
+            ring_pairs,
+            vectors,
+            commands: self.read(registers::COMMANDS)?,
+            build_id,
+        })
+    }
+
+    pub(crate) fn counters(&self) -> Result<Counters> {
+        Ok(Counters {
+            cycles: self.read64(registers::CYCLES)?,
+            busy_cycles: self.read64(registers::BUSY_CYCLES)?,
+            read_beats: self.read64(registers::READ_BEATS)?,
+            write_beats: self.read64(registers::WRITE_BEATS)?,
+            read_stalls: self.read64(registers::READ_STALLS)?,
+            write_stalls: self.read64(registers::WRITE_STALLS)?,
+            commands_done: self.read64(registers::COMMANDS_DONE)?,
+            commands_failed: self.read64(registers::COMMANDS_FAILED)?,
+            ntt_beats: self.read64(registers::NTT_BEATS)?,
+            intt_beats: self.read64(registers::INTT_BEATS)?,
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! Numbers that card, driver and server agree on.
+
+/// PCI vendor id. **Provisional**: a placeholder outside the assigned ranges until the project has an id of its own.
+pub const PCI_VENDOR_ID: u16 = 0xf4e0;
+/// PCI device id; provisional as [`PCI_VENDOR_ID`] is.
+pub const PCI_DEVICE_ID: u16 = 0x0b0c;
+/// PCI class code: processing accelerator (base class 0x12, subclass 0, interface 0).
+pub const PCI_CLASS: u32 = 0x12_0000;
+
+/// Bytes of BAR0.
+pub const BAR0_SIZE: u64 = 0x1_0000;
+/// Offset of the MSI-X table in BAR0. The PCIe endpoint in front of the card owns it; the card logic never decodes it.
+pub const MSIX_TABLE_OFFSET: u32 = 0x8000;
+/// Offset of the MSI-X pending-bit array in BAR0; owned by the PCIe endpoint as the table is.
+pub const MSIX_PBA_OFFSET: u32 = 0xc000;
+/// MSI-X vectors of the card: one for card-wide faults and one for each of up to 15 ring pairs.
+pub const MSIX_VECTORS: u16 = 16;
+/// The vector raised by faults that belong to no single command.
+pub const FAULT_VECTOR: u16 = 0;
+
+/// Major version of this map; a driver refuses a card with another one.
+pub const MAP_MAJOR: u16 = 1;
+/// Minor version of this map: additions that an older driver may ignore.
+pub const MAP_MINOR: u16 = 0;
+/// Value of the `ID` register, "GLVX" in ASCII.
+pub const ID_MAGIC: u32 = u32::from_be_bytes(*b"GLVX");
+
+/// Offset of the first per-ring register block.
+pub const RING_BLOCK_OFFSET: u32 = 0x1000;
+/// Distance between the blocks of consecutive ring pairs.
+pub const RING_BLOCK_STRIDE: u32 = 0x40;
+/// Most ring pairs that the map has room for and vectors to tell apart.
+pub const MAX_RING_PAIRS: u32 = 15;
+/// Smallest `log2` of a ring's entries.
+pub const MIN_RING_LOG2: u32 = 1;
+/// Largest `log2` of a ring's entries.
+pub const MAX_RING_LOG2: u32 = 15;
+
+/// Bytes of one beat of the host-memory bus.
+pub const BEAT_BYTES: u64 = 64;
+/// Alignment of source and destination addresses of a command.
+pub const ADDRESS_ALIGNMENT: u64 = BEAT_BYTES;
+/// Alignment of ring base addresses.
+pub const RING_ALIGNMENT: u64 = 4096;
+/// Most polynomials of one NTT or inverse NTT command.
+pub const MAX_POLYNOMIALS: u64 = 0xffff;
+/// Most bytes of one copy command.
+pub const MAX_COPY_BYTES: u64 = 0xffff_ffff;

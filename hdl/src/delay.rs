@@ -1,0 +1,151 @@
+//! Leaves with memory: delay lines and read-only memories.
+
+use crate::prelude::*;
+use std::fmt::Write as _;
+
+/// Deepest delay written as a shift register; deeper ones become a memory with a circular address.
+pub const SHIFT_REGISTER_MAX: usize = 16;
+
+/// A fixed delay.
+///
+/// q(t) = d(t - depth)
+/// Range:     any word
+/// Handshake: none, free running
+/// Latency:   `depth` cycles, at least 1
+/// Reset:     none; `depth` cycles of arbitrary values come out first
+/// Limits:    one clock; the memory form reads and writes different addresses in a cycle, so that it maps to plain
+///            two-port block memory
+///
+/// Balance pipelines with `DelayLine::new(X::LATENCY)`, never by counted flops.
+#[derive(LogicBlock)]
+pub struct DelayLine<T: Synth> {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Word in.
+    pub d: Signal<In, T>,
+    /// Word out.
+    pub q: Signal<Out, T>,
+    _line: Vec<T>,
+}
+
+impl<T: Synth> DelayLine<T> {
+    /// A delay of `depth` cycles.
+    ///
+    /// # Panics
+    /// If `depth` is 0: connect the signals instead.
+    pub fn new(depth: usize) -> Self {
+        assert!(depth >= 1, "delay of {depth} cycles: a delay line needs at least one");
+        Self { clock: Signal::default(), d: Signal::default(), q: Signal::default(), _line: vec![T::default(); depth] }
+    }
+}
+
+impl<T: Synth> Logic for DelayLine<T> {
+    fn update(&mut self) {
+        if self.clock.pos_edge() {
+            self._line.rotate_right(1);
+            self._line[0] = self.d.val();
+            self.q.next = self._line[self._line.len() - 1];
+        }
+    }
+    fn connect(&mut self) {
+        self.q.connect();
+    }
+    fn hdl(&self) -> Verilog {
+        let (depth, width) = (self._line.len(), T::BITS);
+        let mut text = String::new();
+        if depth == 1 {
+            text.push_str("always @(posedge clock) q <= d;\n");
+        } else if depth <= SHIFT_REGISTER_MAX {
+            for i in 1..depth {
+                let _ = writeln!(text, "reg [{}:0] s{i}_d;", width - 1);
+            }
+            text.push_str("always @(posedge clock) begin\n  s1_d <= d;\n");
+            for i in 2..depth {
+                let _ = writeln!(text, "  s{i}_d <= s{}_d;", i - 1);
+            }
+            let _ = write!(text, "  q <= s{}_d;\nend\n", depth - 1);
+        } else {
+            let bits = usize::BITS as usize - (depth - 1).leading_zeros() as usize;
+            let last = depth - 1;
+            let _ = write!(
+                text,
+                "\
+// {depth} cycles: write at `head`, read the oldest word just ahead of it.
+(* no_rw_check *) reg [{w}:0] mem [0:{last}];
+reg [{b}:0] head;
+wire [{b}:0] tail = (head >= {bits}'d{last}) ? {bits}'d0 : (head + {bits}'d1);
+initial head = {bits}'d0;
+always @(posedge clock) begin
+  head <= tail;
+  mem[head] <= d;
+  q <= mem[tail];
+end
+",
+                w = width - 1,
+                b = bits - 1,
+            );
+        }
+        Verilog::Custom(text)
+    }
+}
+
+/// A read-only memory with a registered output.
+///
+/// data(t + 1) = contents[address(t)]
+/// Range:     addresses below the number of words, which is a power of two
+/// Handshake: none
+/// Latency:   1 cycle; one word a cycle
+/// Reset:     none
+/// Limits:    contents are fixed when the text is written
+#[derive(LogicBlock)]
+pub struct Rom<const WIDTH: usize, const ADDRESS: usize> {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Word wanted.
+    pub address: Signal<In, U<ADDRESS>>,
+    /// Word, one cycle later.
+    pub data: Signal<Out, U<WIDTH>>,
+    _words: Vec<u64>,
+}
+
+impl<const WIDTH: usize, const ADDRESS: usize> Rom<WIDTH, ADDRESS> {
+    /// A memory of these words; the address bits above log2 of their number are ignored.
+    ///
+    /// # Panics
+    /// If the number of words is not a power of two of at most `ADDRESS` bits.
+    pub fn new(words: Vec<u64>) -> Self {
+        assert!(
+            words.len().is_power_of_two() && words.len() <= 1 << ADDRESS && WIDTH <= 64,
+            "{} words of {WIDTH} bits: a ROM with {ADDRESS} address bits holds a power of two of words up to 64 bits",
+            words.len()
+        );
+        Self { clock: Signal::default(), address: Signal::default(), data: Signal::default(), _words: words }
+    }
+}
+
+impl<const WIDTH: usize, const ADDRESS: usize> Logic for Rom<WIDTH, ADDRESS> {
+    fn update(&mut self) {
+        if self.clock.pos_edge() {
+            let at = self.address.val().raw() as usize & (self._words.len() - 1);
+            self.data.next = self._words[at].into();
+        }
+    }
+    fn connect(&mut self) {
+        self.data.connect();
+    }
+    fn hdl(&self) -> Verilog {
+        let bits = self._words.len().trailing_zeros() as usize;
+        let mut text = String::new();
+        if bits == 0 {
+            let _ = writeln!(text, "always @(posedge clock) data <= {WIDTH}'h{:x};", self._words[0]);
+            return Verilog::Custom(text);
+        }
+        let _ = writeln!(text, "reg [{}:0] words [0:{}];\ninitial begin", WIDTH - 1, self._words.len() - 1);
+        for (i, word) in self._words.iter().enumerate() {
+            let _ = writeln!(text, "  words[{i}] = {WIDTH}'h{word:x};");
+        }
+        let select = if bits == ADDRESS { "address".to_string() } else { format!("address[{}:0]", bits - 1) };
+        let _ = write!(text, "end\nalways @(posedge clock) data <= words[{select}];\n");
+        Verilog::Custom(text)
+    }
+}
