@@ -149,3 +149,54 @@ impl<const WIDTH: usize, const ADDRESS: usize> Logic for Rom<WIDTH, ADDRESS> {
         Verilog::Custom(text)
     }
 }
+
+/// One of several words, by number.
+///
+/// q = d[select]
+/// Range:     any word; a number past the last gives the last
+/// Handshake: none
+/// Latency:   0, combinational
+/// Reset:     none
+/// Limits:    at most 32 words
+#[derive(LogicBlock)]
+pub struct Choose<T: Synth> {
+    /// Number of the word wanted.
+    pub select: Signal<In, U<5>>,
+    /// Words.
+    pub d: Vec<Signal<In, T>>,
+    /// The chosen one.
+    pub q: Signal<Out, T>,
+}
+
+impl<T: Synth> Choose<T> {
+    /// A choice among `words` words.
+    ///
+    /// # Panics
+    /// If `words` is 0 or above 32.
+    pub fn new(words: usize) -> Self {
+        assert!((1..=32).contains(&words), "{words} words to choose from: Choose has 1 to 32");
+        Self { select: Signal::default(), d: (0..words).map(|_| Signal::default()).collect(), q: Signal::default() }
+    }
+}
+
+impl<T: Synth> Logic for Choose<T> {
+    fn update(&mut self) {
+        let at = (self.select.val().raw() as usize).min(self.d.len() - 1);
+        self.q.next = self.d[at].val();
+    }
+    fn connect(&mut self) {
+        self.q.connect();
+    }
+    fn hdl(&self) -> Verilog {
+        let last = self.d.len() - 1;
+        if last == 0 {
+            return Verilog::Custom("assign q = d_0;\n".to_string());
+        }
+        let mut text = String::from("always @* begin\n  case (select)\n");
+        for i in 0..last {
+            let _ = writeln!(text, "    5'd{i}: q = d_{i};");
+        }
+        let _ = write!(text, "    default: q = d_{last};\n  endcase\nend\n");
+        Verilog::Custom(text)
+    }
+}

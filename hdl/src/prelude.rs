@@ -1,6 +1,6 @@
 //! What every block of the project imports: rust-hdl's kernel language and the project's own leaves.
 
-pub use crate::delay::{DelayLine, Rom};
+pub use crate::delay::{Choose, DelayLine, Rom};
 pub use crate::reg::Reg;
 pub use crate::word::{S, U, signed_cast, unsigned_cast};
 pub use rust_hdl::prelude::{

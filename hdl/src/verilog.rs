@@ -682,21 +682,22 @@ impl Module<'_> {
             Ex::Bin(l, Op::Shl, r) => match self.constant(r) {
                 Some(0) => self.text(l, width)?,
                 Some(by) if by as usize >= width => format!("{width}'d0"),
-                Some(by) => match (&**l, by as usize) {
-                    // A shifted signal is wiring: say so.
-                    (Ex::Sig(name) | Ex::Slice(name, ..), by) if !signed => {
-                        let base = if let Ex::Slice(_, o, _) = **l { o } else { 0 };
-                        let keep = own.min(width - by);
-                        Self::extend(
-                            &format!("{{{}, {by}'d0}}", self.bits(name, base, keep)),
-                            "",
-                            keep + by,
-                            width,
-                            false,
-                        )
+                Some(by) => {
+                    let by = by as usize;
+                    let mut inner = &**l;
+                    while let Ex::Sign(x, false) = inner {
+                        inner = x;
                     }
-                    (_, by) => format!("({} << {by})", self.text(l, width)?),
-                },
+                    // A shifted signal is wiring: say so.
+                    if let (Ex::Sig(name) | Ex::Slice(name, ..), false) = (inner, signed) {
+                        let base = if let Ex::Slice(_, o, _) = inner { *o } else { 0 };
+                        let keep = own.min(width - by);
+                        let text = format!("{{{}, {by}'d0}}", self.bits(name, base, keep));
+                        Self::extend(&text, "", keep + by, width, false)
+                    } else {
+                        format!("({} << {by})", self.text(l, width)?)
+                    }
+                }
                 None => format!("({} << {})", self.text(l, width)?, self.text(r, self.ty(r)?.0)?),
             },
             Ex::Bin(l, Op::Shr, r) => match (&**l, self.constant(r)) {

@@ -222,6 +222,43 @@ impl<const N: usize> From<i64> for S<N> {
     }
 }
 
+/// A beat of a stream: `L` words of 64 bits, word i in bits 64 i and up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes<const L: usize>([u64; L]);
+
+impl<const L: usize> Lanes<L> {
+    /// The beat of these words.
+    pub const fn new(words: [u64; L]) -> Self {
+        Self(words)
+    }
+    /// Word `offset / 64`; `M` is 64 and `offset` a multiple of it.
+    pub fn get_bits<const M: usize>(self, offset: usize) -> U<M> {
+        const { assert!(M == 64, "a beat is taken apart by words of 64 bits") };
+        debug_assert!(offset.is_multiple_of(64));
+        U::from(self.0[offset / 64])
+    }
+}
+
+impl<const L: usize> Default for Lanes<L> {
+    fn default() -> Self {
+        Self([0; L])
+    }
+}
+
+impl<const L: usize> Synth for Lanes<L> {
+    const BITS: usize = 64 * L;
+    fn descriptor() -> TypeDescriptor {
+        TypeDescriptor { name: format!("Lanes::<{L}>"), kind: TypeKind::Bits(64 * L) }
+    }
+    fn vcd(self) -> VCDValue {
+        VCDValue::Composite(self.0.iter().rev().map(|&w| Box::new(U::<64>::from(w).vcd())).collect())
+    }
+    fn verilog(self) -> VerilogLiteral {
+        // The type has no constants; the generator asks for values of constants only.
+        U::<64>::from(self.0[0]).verilog()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

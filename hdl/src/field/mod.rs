@@ -11,9 +11,15 @@
 //! Limb growth is bounded by [`limbs::Bound`], which the constructors of the transforms check for every shift used.
 
 mod add;
-
+mod canonical;
+pub mod limbs;
+mod mul;
+mod shift;
 mod sub;
 
 pub use add::ModAdd;
-
+pub use canonical::Canonical;
+pub use limbs::LIMB;
+pub use mul::{ModMul, MulLimbs};
+pub use shift::{ModShift, SelectShift, ShiftButterfly, ShiftTap, Split};
 pub use sub::ModSub;

@@ -1,0 +1,223 @@
+//! The designs that can be written as Verilog, by name and parameters.
+
+use crate::HdlError;
+use crate::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
+use crate::ntt::{NttStream, Plan, Transform};
+use crate::prelude::*;
+use crate::verilog::generate;
+
+/// Lanes that transforms are instanced for.
+pub const LANES: [usize; 4] = [4, 8, 32, 128];
+/// Ring degrees that transforms are instanced for.
+pub const DEGREES: [usize; 3] = [256, 1024, 2048];
+
+/// What a design is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Field,
+    Ntt(Transform),
+}
+
+const KINDS: [(&str, Kind); 3] = [
+    ("field", Kind::Field),
+    ("ntt-forward", Kind::Ntt(Transform::Forward)),
+    ("ntt-inverse", Kind::Ntt(Transform::Inverse)),
+];
+
+/// One design with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Design {
+    /// Its name in the catalogue.
+    pub name: &'static str,
+    /// Its top module, which carries the parameters.
+    pub top: String,
+    /// Words a beat; 1 for designs that have no lanes.
+    pub lanes: usize,
+    /// Ring degree; 0 for designs that have none.
+    pub degree: usize,
+    kind: Kind,
+}
+
+impl Design {
+    /// The design of that name and those parameters; designs without lanes or degree ignore theirs.
+    ///
+    /// # Errors
+    /// [`HdlError::UnknownDesign`], [`HdlError::Parameter`].
+    pub fn new(name: &str, lanes: usize, degree: usize) -> Result<Self, HdlError> {
+        let Some(&(name, kind)) = KINDS.iter().find(|k| k.0 == name) else {
+            let known = KINDS.map(|k| k.0).join(", ");
+            return Err(HdlError::UnknownDesign { name: name.to_string(), known });
+        };
+        if kind == Kind::Field {
+            return Ok(Self { name, top: "glovebox_field".to_string(), lanes: 1, degree: 0, kind });
+        }
+        for (parameter, value, supported) in [("lanes", lanes, &LANES[..]), ("degree", degree, &DEGREES[..])] {
+            if !supported.contains(&value) {
+                let supported = supported.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+                return Err(HdlError::Parameter { design: name.to_string(), parameter, value, supported });
+            }
+        }
+        let top = format!("glovebox_{}_l{lanes}_n{degree}", name.replace('-', "_"));
+        Ok(Self { name, top, lanes, degree, kind })
+    }
+
+    /// Every design with every parameter it exists for.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![];
+        for (name, kind) in KINDS {
+            if kind == Kind::Field {
+                all.extend(Self::new(name, 1, 0));
+                continue;
+            }
+            for lanes in LANES {
+                for degree in DEGREES {
+                    all.extend(Self::new(name, lanes, degree));
+                }
+            }
+        }
+        all
+    }
+
+    /// The plan of a transform.
+    pub fn plan(&self) -> Option<Plan> {
+        match self.kind {
+            Kind::Ntt(transform) => Some(Plan::new(transform, self.lanes, self.degree)),
+            Kind::Field => None,
+        }
+    }
+
+    /// Cycles through the design's bare pipeline, for a transform; see the blocks' `LATENCY` for the field.
+    pub fn latency(&self) -> Option<usize> {
+        self.plan().map(|plan| plan.latency())
+    }
+
+    /// Its Verilog.
+    ///
+    /// # Errors
+    /// [`HdlError::Generator`] if the generator thread cannot run; [`HdlError::Kernel`] is a defect of the design.
+    pub fn verilog(&self) -> Result<String, HdlError> {
+        let Some(plan) = self.plan() else {
+            let comment = "Glovebox: arithmetic blocks in Z_p, p = 2^64 - 2^32 + 1, side by side for tests.";
+            return generate(&self.top, comment, FieldBench::new);
+        };
+        let what = match plan.transform {
+            Transform::Forward => "forward negacyclic NTT: natural order in, bit-reversed out",
+            Transform::Inverse => "inverse negacyclic NTT: bit-reversed order in, natural out, 1/N included",
+        };
+        let comment = format!(
+            "Glovebox: {what}.\n{} words in Z_p, p = 2^64 - 2^32 + 1, {} a beat, {} beats a frame.\n\
+             Pipeline of {} cycles behind an input buffer; ready/valid streams s and m; synchronous reset, active high.",
+            self.degree,
+            self.lanes,
+            plan.beats(),
+            plan.latency()
+        );
+        match self.lanes {
+            4 => generate(&self.top, &comment, move || NttStream::<4, 12>::new(&plan)),
+            8 => generate(&self.top, &comment, move || NttStream::<8, 24>::new(&plan)),
+            32 => generate(&self.top, &comment, move || NttStream::<32, 96>::new(&plan)),
+            _ => generate(&self.top, &comment, move || NttStream::<128, 384>::new(&plan)),
+        }
+    }
+}
+
+/// The exponents that the bench's shifters are built for: every rotation, and shifts at the ends of the range.
+pub const BENCH_SHIFTS: [i64; 12] = [0, 1, 31, 32, 48, 63, 64, 95, 96, 127, 160, -1];
+
+/// All arithmetic blocks on the same operands: one model to test them all.
+#[derive(LogicBlock)]
+pub struct FieldBench {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// First operand.
+    pub a: Signal<In, U<64>>,
+    /// Second operand.
+    pub b: Signal<In, U<64>>,
+    /// Limbs for the canonical form.
+    pub limb: [Signal<In, S<38>>; 3],
+    /// a + b.
+    pub sum: Signal<Out, U<64>>,
+    /// a - b.
+    pub difference: Signal<Out, U<64>>,
+    /// a * b.
+    pub product: Signal<Out, U<64>>,
+    /// The limbs as a word.
+    pub word: Signal<Out, U<64>>,
+    /// a times the powers of two of [`BENCH_SHIFTS`].
+    pub shifted: [Signal<Out, U<64>>; 12],
+    add: ModAdd,
+    sub: ModSub,
+    mul: ModMul,
+    canonical: Canonical,
+    shift: Vec<ModShift>,
+}
+
+impl FieldBench {
+    fn new() -> Self {
+        Self {
+            clock: Default::default(),
+            a: Default::default(),
+            b: Default::default(),
+            limb: Default::default(),
+            sum: Default::default(),
+            difference: Default::default(),
+            product: Default::default(),
+            word: Default::default(),
+            shifted: Default::default(),
+            add: Default::default(),
+            sub: Default::default(),
+            mul: Default::default(),
+            canonical: Default::default(),
+            shift: BENCH_SHIFTS.iter().map(|&e| ModShift::new(e)).collect(),
+        }
+    }
+}
+
+impl Logic for FieldBench {
+    #[hdl_gen]
+    fn update(&mut self) {
+        clock!(self, clock, add, sub, mul, canonical);
+        self.add.a_in.next = self.a.val();
+        self.add.b_in.next = self.b.val();
+        self.sub.a_in.next = self.a.val();
+        self.sub.b_in.next = self.b.val();
+        self.mul.a_in.next = self.a.val();
+        self.mul.b_in.next = self.b.val();
+        for i in 0..3 {
+            self.canonical.limb_in[i].next = self.limb[i].val();
+        }
+        for i in 0..12 {
+            self.shift[i].clock.next = self.clock.val();
+            self.shift[i].d.next = self.a.val();
+            self.shifted[i].next = self.shift[i].q.val();
+        }
+        self.sum.next = self.add.sum_out.val();
+        self.difference.next = self.sub.difference_out.val();
+        self.product.next = self.mul.product_out.val();
+        self.word.next = self.canonical.word_out.val();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn catalogue_unknown_names_and_parameters_are_refused_with_what_exists() {
+        assert!(Design::new("nonsense", 4, 256).unwrap_err().to_string().contains("ntt-forward"));
+        assert!(Design::new("ntt-forward", 5, 256).unwrap_err().to_string().contains("4, 8, 32, 128"));
+        assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
+        assert_eq!(Design::all().len(), 1 + 2 * 4 * 3);
+    }
+
+    #[test]
+    fn catalogue_verilog_is_reproducible_and_prefixed() {
+        let design = Design::new("ntt-inverse", 4, 256).unwrap();
+        let text = design.verilog().unwrap();
+        assert_eq!(text, design.verilog().unwrap());
+        let modules: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("module ")?.split(' ').next()).collect();
+        assert_eq!(modules[0], design.top);
+        assert!(modules.iter().all(|m| m.starts_with(&design.top)), "{modules:?}");
+        assert!(!text.contains('$') || text.matches('$').count() == text.matches("$signed").count());
+    }
+}

@@ -1,0 +1,324 @@
+//! Products with powers of two in limb form: wiring, a mux, one sum.
+//!
+//! - [`SelectShift`]: q = d * 2^e(tap), 1 cycle, e from a short list
+//! - [`ShiftButterfly`]: x = a + 2^k b, y = a - 2^k b, 1 cycle, k fixed
+//! - [`ModShift`]: q = d * 2^k mod p on canonical words, 5 cycles, k fixed
+//!
+//! Range:     limbs `S<LIMB>` within the bounds of [`super::limbs::Bound`]; words in [0, p)
+//! Handshake: none; free running, one operand set per cycle
+//! Reset:     none
+//! Limits:    exponents are taken mod 192; at most 32 taps
+
+use super::limbs::Rotation;
+use super::{Canonical, LIMB};
+use crate::prelude::*;
+
+fn constants(bits: [bool; 3]) -> [Constant<Bit>; 3] {
+    bits.map(Constant::new)
+}
+
+/// The two addends of every limb of d * 2^k, negated ones as complements, and how many they are.
+#[derive(LogicBlock)]
+pub struct ShiftTap {
+    /// Limbs.
+    pub d: [Signal<In, S<LIMB>>; 3],
+    /// Low parts, complemented where negative.
+    pub low: [Signal<Out, S<34>>; 3],
+    /// High parts, complemented where negative.
+    pub high: [Signal<Out, S<LIMB>>; 3],
+    /// Complements taken: what the sum lacks.
+    pub lacks: [Signal<Out, U<2>>; 3],
+    low_bits: [Signal<Local, U<32>>; 3],
+    low_wide: [Signal<Local, U<34>>; 3],
+    high_bits: [Signal<Local, S<LIMB>>; 3],
+    negate_low: [Constant<Bit>; 3],
+    negate_high: [Constant<Bit>; 3],
+    lack: [Constant<U<2>>; 3],
+    _rotate: usize,
+    _shift: usize,
+}
+
+impl ShiftTap {
+    /// The tap of a product with `2^exponent`.
+    pub fn new(exponent: i64) -> Self {
+        let r = Rotation::new(exponent);
+        Self {
+            d: Default::default(),
+            low: Default::default(),
+            high: Default::default(),
+            lacks: Default::default(),
+            low_bits: Default::default(),
+            low_wide: Default::default(),
+            high_bits: Default::default(),
+            negate_low: constants(r.negate_low),
+            negate_high: constants(r.negate_high),
+            lack: std::array::from_fn(|j| {
+                Constant::new((u64::from(r.negate_low[j]) + u64::from(r.negate_high[j])).into())
+            }),
+            _rotate: r.rotate,
+            _shift: r.shift,
+        }
+    }
+}
+
+impl Logic for ShiftTap {
+    #[hdl_gen]
+    fn update(&mut self) {
+        for q in self._rotate..self._rotate.saturating_add(1) {
+            for s in self._shift..self._shift.saturating_add(1) {
+                for j in 0..3 {
+                    self.low_bits[j].next = unsigned_cast(self.d[(j + 3 - q) % 3].val().get_bits::<32>(0)) << s;
+                    self.high_bits[j].next = self.d[(j + 2 - q) % 3].val() >> (32 - s);
+                }
+            }
+        }
+        for j in 0..3 {
+            self.low_wide[j].next = self.low_bits[j].val().to_bits::<34>();
+            self.low[j].next = signed_cast(self.low_wide[j].val());
+            if self.negate_low[j].val() {
+                self.low[j].next = !signed_cast(self.low_wide[j].val());
+            }
+            self.high[j].next = self.high_bits[j].val();
+            if self.negate_high[j].val() {
+                self.high[j].next = !self.high_bits[j].val();
+            }
+            self.lacks[j].next = self.lack[j].val();
+        }
+    }
+}
+
+/// q = d * 2^e(tap): a mux of wirings and one three-operand sum a limb.
+#[derive(LogicBlock)]
+pub struct SelectShift {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Limbs.
+    pub d: [Signal<In, S<LIMB>>; 3],
+    /// Which exponent of the list.
+    pub tap: Signal<In, U<5>>,
+    /// Product.
+    pub q: [Signal<Out, S<LIMB>>; 3],
+    shift: Vec<ShiftTap>,
+    low: [Choose<S<34>>; 3],
+    high: [Choose<S<LIMB>>; 3],
+    lacks: [Choose<U<2>>; 3],
+    lack_wide: [Signal<Local, U<3>>; 3],
+    s1_limb: [Reg<S<LIMB>>; 3],
+    _taps: usize,
+}
+
+impl SelectShift {
+    /// Cycles from operand to product.
+    pub const LATENCY: usize = 1;
+
+    /// A choice among these exponents.
+    ///
+    /// # Panics
+    /// If the list is empty or has more than 32 entries.
+    pub fn new(exponents: &[i64]) -> Self {
+        let taps = exponents.len();
+        assert!((1..=32).contains(&taps), "{taps} shifts to choose from: SelectShift has 1 to 32");
+        Self {
+            clock: Default::default(),
+            d: Default::default(),
+            tap: Default::default(),
+            q: Default::default(),
+            shift: exponents.iter().map(|&e| ShiftTap::new(e)).collect(),
+            low: std::array::from_fn(|_| Choose::new(taps)),
+            high: std::array::from_fn(|_| Choose::new(taps)),
+            lacks: std::array::from_fn(|_| Choose::new(taps)),
+            lack_wide: Default::default(),
+            s1_limb: Default::default(),
+            _taps: taps,
+        }
+    }
+}
+
+impl Logic for SelectShift {
+    #[hdl_gen]
+    fn update(&mut self) {
+        for j in 0..3 {
+            for t in 0..self._taps {
+                self.shift[t].d[j].next = self.d[j].val();
+                self.low[j].d[t].next = self.shift[t].low[j].val();
+                self.high[j].d[t].next = self.shift[t].high[j].val();
+                self.lacks[j].d[t].next = self.shift[t].lacks[j].val();
+            }
+            self.low[j].select.next = self.tap.val();
+            self.high[j].select.next = self.tap.val();
+            self.lacks[j].select.next = self.tap.val();
+            self.lack_wide[j].next = self.lacks[j].q.val().to_bits::<3>();
+            self.s1_limb[j].clock.next = self.clock.val();
+            self.s1_limb[j].d.next = self.low[j].q.val().to_bits::<LIMB>()
+                + self.high[j].q.val()
+                + signed_cast(self.lack_wide[j].val()).to_bits::<LIMB>();
+            self.q[j].next = self.s1_limb[j].q.val();
+        }
+    }
+}
+
+/// x = a + 2^k b, y = a - 2^k b: one three-operand sum a limb, no mux.
+#[derive(LogicBlock)]
+pub struct ShiftButterfly {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// First operand.
+    pub a: [Signal<In, S<LIMB>>; 3],
+    /// Second operand, the shifted one.
+    pub b: [Signal<In, S<LIMB>>; 3],
+    /// Sum.
+    pub x: [Signal<Out, S<LIMB>>; 3],
+    /// Difference.
+    pub y: [Signal<Out, S<LIMB>>; 3],
+    low_bits: [Signal<Local, U<32>>; 3],
+    low: [Signal<Local, U<33>>; 3],
+    high: [Signal<Local, S<LIMB>>; 3],
+    negate_low: [Constant<Bit>; 3],
+    negate_high: [Constant<Bit>; 3],
+    s1_x: [Reg<S<LIMB>>; 3],
+    s1_y: [Reg<S<LIMB>>; 3],
+    _rotate: usize,
+    _shift: usize,
+}
+
+impl ShiftButterfly {
+    /// Cycles from operands to results.
+    pub const LATENCY: usize = 1;
+
+    /// The butterfly with the factor `2^exponent`.
+    pub fn new(exponent: i64) -> Self {
+        let r = Rotation::new(exponent);
+        Self {
+            clock: Default::default(),
+            a: Default::default(),
+            b: Default::default(),
+            x: Default::default(),
+            y: Default::default(),
+            low_bits: Default::default(),
+            low: Default::default(),
+            high: Default::default(),
+            negate_low: constants(r.negate_low),
+            negate_high: constants(r.negate_high),
+            s1_x: Default::default(),
+            s1_y: Default::default(),
+            _rotate: r.rotate,
+            _shift: r.shift,
+        }
+    }
+}
+
+impl Logic for ShiftButterfly {
+    #[hdl_gen]
+    fn update(&mut self) {
+        for q in self._rotate..self._rotate.saturating_add(1) {
+            for s in self._shift..self._shift.saturating_add(1) {
+                for j in 0..3 {
+                    self.low_bits[j].next = unsigned_cast(self.b[(j + 3 - q) % 3].val().get_bits::<32>(0)) << s;
+                    self.high[j].next = self.b[(j + 2 - q) % 3].val() >> (32 - s);
+                }
+            }
+        }
+        for j in 0..3 {
+            self.s1_x[j].clock.next = self.clock.val();
+            self.s1_y[j].clock.next = self.clock.val();
+            self.x[j].next = self.s1_x[j].q.val();
+            self.y[j].next = self.s1_y[j].q.val();
+            self.low[j].next = self.low_bits[j].val().to_bits::<33>();
+            if self.negate_low[j].val() {
+                if self.negate_high[j].val() {
+                    self.s1_x[j].d.next =
+                        self.a[j].val() - signed_cast(self.low[j].val()).to_bits::<LIMB>() - self.high[j].val();
+                    self.s1_y[j].d.next =
+                        self.a[j].val() + signed_cast(self.low[j].val()).to_bits::<LIMB>() + self.high[j].val();
+                } else {
+                    self.s1_x[j].d.next =
+                        self.a[j].val() - signed_cast(self.low[j].val()).to_bits::<LIMB>() + self.high[j].val();
+                    self.s1_y[j].d.next =
+                        self.a[j].val() + signed_cast(self.low[j].val()).to_bits::<LIMB>() - self.high[j].val();
+                }
+            } else {
+                if self.negate_high[j].val() {
+                    self.s1_x[j].d.next =
+                        self.a[j].val() + signed_cast(self.low[j].val()).to_bits::<LIMB>() - self.high[j].val();
+                    self.s1_y[j].d.next =
+                        self.a[j].val() - signed_cast(self.low[j].val()).to_bits::<LIMB>() + self.high[j].val();
+                } else {
+                    self.s1_x[j].d.next =
+                        self.a[j].val() + signed_cast(self.low[j].val()).to_bits::<LIMB>() + self.high[j].val();
+                    self.s1_y[j].d.next =
+                        self.a[j].val() - signed_cast(self.low[j].val()).to_bits::<LIMB>() - self.high[j].val();
+                }
+            }
+        }
+    }
+}
+
+/// q = d * 2^k mod p on canonical words.
+#[derive(LogicBlock)]
+pub struct ModShift {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Word, `[0, p)`.
+    pub d: Signal<In, U<64>>,
+    /// Product, `[0, p)`.
+    pub q: Signal<Out, U<64>>,
+    shift: SelectShift,
+    canonical: Canonical,
+    split: Split,
+    zero: Constant<U<5>>,
+}
+
+impl ModShift {
+    /// Cycles from word to product.
+    pub const LATENCY: usize = SelectShift::LATENCY + Canonical::LATENCY;
+
+    /// The product with `2^exponent`.
+    pub fn new(exponent: i64) -> Self {
+        Self {
+            clock: Default::default(),
+            d: Default::default(),
+            q: Default::default(),
+            shift: SelectShift::new(&[exponent]),
+            canonical: Default::default(),
+            split: Default::default(),
+            zero: Constant::new(0u64.into()),
+        }
+    }
+}
+
+impl Logic for ModShift {
+    #[hdl_gen]
+    fn update(&mut self) {
+        clock!(self, clock, shift, canonical);
+        self.split.word_in.next = self.d.val();
+        self.shift.tap.next = self.zero.val();
+        for i in 0..3 {
+            self.shift.d[i].next = self.split.limb_out[i].val();
+            self.canonical.limb_in[i].next = self.shift.q[i].val();
+        }
+        self.q.next = self.canonical.word_out.val();
+    }
+}
+
+/// A 64-bit word as limbs: wiring.
+#[derive(LogicBlock, Default)]
+pub struct Split {
+    /// Any 64-bit word.
+    pub word_in: Signal<In, U<64>>,
+    /// Its halves, and 0.
+    pub limb_out: [Signal<Out, S<LIMB>>; 3],
+    half: [Signal<Local, U<33>>; 2],
+    zero: Signal<Local, U<2>>,
+}
+
+impl Logic for Split {
+    #[hdl_gen]
+    fn update(&mut self) {
+        for i in 0..2 {
+            self.half[i].next = self.word_in.val().get_bits::<32>(i * 32).to_bits::<33>();
+            self.limb_out[i].next = signed_cast(self.half[i].val()).to_bits::<LIMB>();
+        }
+        self.zero.next = 0u64.into();
+        self.limb_out[2].next = signed_cast(self.zero.val()).to_bits::<LIMB>();
+    }
+}

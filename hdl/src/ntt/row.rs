@@ -1,0 +1,213 @@
+//! Rows: one operation on all lanes, with the control token that travels beside the data.
+//!
+//! Handshake: a token `{valid, beat}` runs one cycle ahead of each beat; gaps between frames carry no valid token
+//! Latency:   [`RowPlan::latency`] cycles for data and token alike
+//! Reset:     none; tokens are cleared at the pipeline's input
+//! Limits:    frames are gapless inside
+
+use super::tables::RowPlan;
+use crate::field::{LIMB, SelectShift, ShiftButterfly};
+use crate::prelude::*;
+
+/// Bits of a beat number.
+pub const BEAT: usize = 10;
+/// Bits of a token: a beat number, then valid.
+pub const TOKEN: usize = BEAT + 1;
+
+/// Butterflies between words `depth` beats apart: single-path delay feedback.
+///
+/// For beats t and t + depth of a block: first their sum, `depth` cycles later their difference.
+/// Range:     limbs; the bound doubles
+/// Handshake: `second` marks the valid beats of the second half of a block
+/// Latency:   depth + 1 cycles; one word a cycle
+/// Reset:     none; what the delay line holds outside of frames is never read
+/// Limits:    a block is gapless
+#[derive(LogicBlock)]
+pub struct Sdf {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Limbs.
+    pub d: [Signal<In, S<LIMB>>; 3],
+    /// Second half of a block.
+    pub second: Signal<In, Bit>,
+    /// Results.
+    pub q: [Signal<Out, S<LIMB>>; 3],
+    delay: [DelayLine<S<LIMB>>; 3],
+    s1_limb: [Reg<S<LIMB>>; 3],
+}
+
+impl Sdf {
+    /// Latency without the delay line's depth.
+    pub const LATENCY_BEYOND_DEPTH: usize = 1;
+
+    /// Butterflies over `depth` beats.
+    pub fn new(depth: usize) -> Self {
+        Self {
+            clock: Default::default(),
+            d: Default::default(),
+            second: Default::default(),
+            q: Default::default(),
+            delay: std::array::from_fn(|_| DelayLine::new(depth)),
+            s1_limb: Default::default(),
+        }
+    }
+}
+
+impl Logic for Sdf {
+    #[hdl_gen]
+    fn update(&mut self) {
+        for j in 0..3 {
+            self.delay[j].clock.next = self.clock.val();
+            self.s1_limb[j].clock.next = self.clock.val();
+            self.q[j].next = self.s1_limb[j].q.val();
+            // First half: store, and let the previous block's differences out.
+            self.s1_limb[j].d.next = self.delay[j].q.val();
+            self.delay[j].d.next = self.d[j].val();
+            if self.second.val() {
+                self.s1_limb[j].d.next = self.delay[j].q.val() + self.d[j].val();
+                self.delay[j].d.next = self.delay[j].q.val() - self.d[j].val();
+            }
+        }
+    }
+}
+
+/// One row of `L` lanes, `L3 = 3 L` limbs.
+#[derive(LogicBlock)]
+pub struct Row<const L: usize, const L3: usize> {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Limbs, three a lane.
+    pub d: [Signal<In, S<LIMB>>; L3],
+    /// The token of the beat that arrives one cycle later.
+    pub token_in: Signal<In, U<TOKEN>>,
+    /// Limbs, three a lane.
+    pub q: [Signal<Out, S<LIMB>>; L3],
+    /// The token of the beat that leaves one cycle later.
+    pub token_out: Signal<Out, U<TOKEN>>,
+    token: DelayLine<U<TOKEN>>,
+    aligned: Reg<U<TOKEN>>,
+    beat: Signal<Local, U<BEAT>>,
+    second: Signal<Local, Bit>,
+    tap: Vec<Rom<5, BEAT>>,
+    select: Vec<SelectShift>,
+    sdf: Vec<Sdf>,
+    butterfly: Vec<ShiftButterfly>,
+    _selects: usize,
+    _sdfs: usize,
+    _butterflies: usize,
+    _stride: usize,
+    _depth_log2: usize,
+    _beat_low: usize,
+}
+
+impl<const L: usize, const L3: usize> Row<L, L3> {
+    /// The row of a plan.
+    ///
+    /// # Panics
+    /// If the plan is for another number of lanes.
+    pub fn new(plan: &RowPlan) -> Self {
+        assert!(L3 == 3 * L, "{L3} limbs for {L} lanes: a lane has three");
+        let mut row = Self {
+            clock: Default::default(),
+            d: std::array::from_fn(|_| Default::default()),
+            token_in: Default::default(),
+            q: std::array::from_fn(|_| Default::default()),
+            token_out: Default::default(),
+            token: DelayLine::new(plan.latency()),
+            aligned: Default::default(),
+            beat: Default::default(),
+            second: Default::default(),
+            tap: vec![],
+            select: vec![],
+            sdf: vec![],
+            butterfly: vec![],
+            _selects: 0,
+            _sdfs: 0,
+            _butterflies: 0,
+            _stride: 1,
+            _depth_log2: 0,
+            _beat_low: 0,
+        };
+        match plan {
+            RowPlan::Select { exponents } => {
+                assert_eq!(exponents.len(), L, "a plan for other than {L} lanes");
+                // Beats 2^low apart share a tap in every lane: drop those address bits.
+                let same = |low: usize| {
+                    exponents.iter().all(|list| list.chunks(1 << low).all(|c| c.iter().all(|e| *e == c[0])))
+                };
+                let low = (0..BEAT).rev().find(|&low| (1 << low) <= exponents[0].len() && same(low)).unwrap_or(0);
+                for list in exponents {
+                    let mut per_address: Vec<i64> = list.chunks(1 << low).map(|c| c[0]).collect();
+                    // A list that repeats needs only its period.
+                    while per_address.len() > 1
+                        && per_address[..per_address.len() / 2] == per_address[per_address.len() / 2..]
+                    {
+                        per_address.truncate(per_address.len() / 2);
+                    }
+                    let mut distinct = per_address.clone();
+                    distinct.sort_unstable();
+                    distinct.dedup();
+                    let number = |e: &i64| distinct.iter().position(|d| d == e).unwrap_or(0) as u64;
+                    row.tap.push(Rom::new(per_address.iter().map(number).collect()));
+                    row.select.push(SelectShift::new(&distinct));
+                }
+                (row._selects, row._beat_low) = (L, low);
+            }
+            RowPlan::Sdf { depth } => {
+                row.sdf = (0..L).map(|_| Sdf::new(*depth)).collect();
+                (row._sdfs, row._depth_log2) = (L, depth.trailing_zeros() as usize);
+            }
+            RowPlan::Fixed { stride, exponents } => {
+                assert_eq!(exponents.len(), L / 2, "a plan for other than {L} lanes");
+                row.butterfly = exponents.iter().map(|&e| ShiftButterfly::new(e)).collect();
+                (row._butterflies, row._stride) = (L / 2, *stride);
+            }
+        }
+        row
+    }
+}
+
+impl<const L: usize, const L3: usize> Logic for Row<L, L3> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        clock!(self, clock, token, aligned);
+        self.token.d.next = self.token_in.val();
+        self.token_out.next = self.token.q.val();
+        self.aligned.d.next = self.token_in.val();
+        self.beat.next = self.token_in.val().get_bits::<BEAT>(0);
+        for b in self._depth_log2..self._depth_log2.saturating_add(1) {
+            self.second.next = self.aligned.q.val().get_bit(10) & self.aligned.q.val().get_bit(b);
+        }
+        for i in 0..self._selects {
+            self.tap[i].clock.next = self.clock.val();
+            self.select[i].clock.next = self.clock.val();
+            for s in self._beat_low..self._beat_low.saturating_add(1) {
+                self.tap[i].address.next = self.beat.val() >> s;
+            }
+            self.select[i].tap.next = self.tap[i].data.val();
+            for k in 0..3 {
+                self.select[i].d[k].next = self.d[i * 3 + k].val();
+                self.q[i * 3 + k].next = self.select[i].q[k].val();
+            }
+        }
+        for i in 0..self._sdfs {
+            self.sdf[i].clock.next = self.clock.val();
+            self.sdf[i].second.next = self.second.val();
+            for k in 0..3 {
+                self.sdf[i].d[k].next = self.d[i * 3 + k].val();
+                self.q[i * 3 + k].next = self.sdf[i].q[k].val();
+            }
+        }
+        for h in self._stride..self._stride.saturating_add(1) {
+            for i in 0..self._butterflies {
+                self.butterfly[i].clock.next = self.clock.val();
+                for k in 0..3 {
+                    self.butterfly[i].a[k].next = self.d[(i / h * h + i) * 3 + k].val();
+                    self.butterfly[i].b[k].next = self.d[(i / h * h + i + h) * 3 + k].val();
+                    self.q[(i / h * h + i) * 3 + k].next = self.butterfly[i].x[k].val();
+                    self.q[(i / h * h + i + h) * 3 + k].next = self.butterfly[i].y[k].val();
+                }
+            }
+        }
+    }
+}

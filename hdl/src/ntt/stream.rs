@@ -1,0 +1,387 @@
+//! The transform as a stream block with ready/valid at both edges.
+//!
+//! m = NTT(s) or NTT^-1(s), frame by frame; see [`super`] for the orders
+//! Range:     words in [0, p) in and out
+//! Handshake: ready/valid on both sides; `s_tready` and `m_tvalid` come from registers, so neither side's ready or
+//!            valid passes through; `m_tlast` marks a frame's last beat; data is stable while stalled
+//! Latency:   [`NttStream::latency`] cycles from the last beat in to the first beat out of a lone frame; one beat a
+//!            cycle, frames back to back, when neither side stalls
+//! Reset:     `reset` clears control and must be held for the pipe's latency; data has none
+//! Limits:    words >= p give wrong words (unchecked)
+//!
+//! A frame enters the pipe when all of it is in the input buffer and the output buffer has promised room for it, so the
+//! pipe never stalls: idle at the input and back-pressure at the output change when words come out, never which.
+
+use super::pipe::NttPipe;
+use super::row::BEAT;
+use super::tables::Plan;
+use crate::prelude::*;
+use crate::word::Lanes;
+
+/// Bits of a count of buffered beats.
+const COUNT: usize = 13;
+
+/// The sending side's view of a stream of `L` words a beat.
+#[derive(LogicInterface, Default)]
+#[join = "StreamSink"]
+pub struct StreamSource<const L: usize> {
+    /// Words.
+    pub tdata: Signal<Out, Lanes<L>>,
+    /// A beat is offered.
+    pub tvalid: Signal<Out, Bit>,
+    /// The beat is taken.
+    pub tready: Signal<In, Bit>,
+}
+
+/// The receiving side's view of a stream of `L` words a beat.
+#[derive(LogicInterface, Default)]
+#[join = "StreamSource"]
+pub struct StreamSink<const L: usize> {
+    /// Words.
+    pub tdata: Signal<In, Lanes<L>>,
+    /// A beat is offered.
+    pub tvalid: Signal<In, Bit>,
+    /// The beat is taken.
+    pub tready: Signal<Out, Bit>,
+}
+
+/// The stream block over `L` lanes; `L3 = 3 L`.
+#[derive(LogicBlock)]
+pub struct NttStream<const L: usize, const L3: usize> {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Clears control; synchronous, active high.
+    pub reset: Signal<In, Bit>,
+    /// Frames in.
+    pub s: StreamSink<L>,
+    /// Frames out.
+    pub m: StreamSource<L>,
+    /// The last beat of a frame is on `m`.
+    pub m_tlast: Signal<Out, Bit>,
+    pipe: NttPipe<L, L3>,
+    pack: Pack<L>,
+    in_memory: Ram<Lanes<L>>,
+    out_memory: Ram<Lanes<L>>,
+    in_write: Reg<U<COUNT>>,
+    in_read: Reg<U<COUNT>>,
+    /// Beats held or promised to the pipe.
+    in_count: Reg<U<COUNT>>,
+    /// Beats not yet promised to the pipe.
+    in_waiting: Reg<U<COUNT>>,
+    running: Reg<Bit>,
+    beat: Reg<U<BEAT>>,
+    s1_valid: Reg<Bit>,
+    s1_beat: Reg<U<BEAT>>,
+    /// Beats that the output buffer can still promise.
+    credit: Reg<U<COUNT>>,
+    out_write: Reg<U<COUNT>>,
+    out_read: Reg<U<COUNT>>,
+    out_count: Reg<U<COUNT>>,
+    out_valid: Reg<Bit>,
+    out_beat: Reg<U<BEAT>>,
+    take: Signal<Local, Bit>,
+    last: Signal<Local, Bit>,
+    start: Signal<Local, Bit>,
+    fetch: Signal<Local, Bit>,
+    give: Signal<Local, Bit>,
+    in_full: Constant<U<COUNT>>,
+    in_mask: Constant<U<COUNT>>,
+    out_mask: Constant<U<COUNT>>,
+    out_full: Constant<U<COUNT>>,
+    frame: Constant<U<COUNT>>,
+    last_beat: Constant<U<BEAT>>,
+}
+
+/// Words of a power-of-two memory with simple dual port, the read one with enable.
+fn capacity(beats: usize) -> usize {
+    beats.next_power_of_two()
+}
+
+impl<const L: usize, const L3: usize> NttStream<L, L3> {
+    /// The stream block of a plan.
+    ///
+    /// # Panics
+    /// If the plan is for another number of lanes, or its buffers need more than 2^12 beats.
+    pub fn new(plan: &Plan) -> Self {
+        let beats = plan.beats();
+        let input = 2 * beats;
+        // Frames in the pipe, one being filled and one being drained.
+        let output = capacity((plan.latency().div_ceil(beats) + 2) * beats);
+        assert!(output < 1 << COUNT, "an output buffer of {output} beats needs more than {COUNT} count bits");
+        let count = |x: usize| Constant::new((x as u64).into());
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            s: Default::default(),
+            m: Default::default(),
+            m_tlast: Default::default(),
+            pipe: NttPipe::new(plan),
+            pack: Pack::new(),
+            in_memory: Ram::new(input),
+            out_memory: Ram::new(output),
+            in_write: Default::default(),
+            in_read: Default::default(),
+            in_count: Default::default(),
+            in_waiting: Default::default(),
+            running: Default::default(),
+            beat: Default::default(),
+            s1_valid: Default::default(),
+            s1_beat: Default::default(),
+            credit: Default::default(),
+            out_write: Default::default(),
+            out_read: Default::default(),
+            out_count: Default::default(),
+            out_valid: Default::default(),
+            out_beat: Default::default(),
+            take: Default::default(),
+            last: Default::default(),
+            start: Default::default(),
+            fetch: Default::default(),
+            give: Default::default(),
+            in_full: count(input),
+            in_mask: count(input - 1),
+            out_mask: count(output - 1),
+            out_full: count(output),
+            frame: count(beats),
+            last_beat: Constant::new((beats as u64 - 1).into()),
+        }
+    }
+
+    /// Cycles from the tick that takes a lone frame's last beat to the tick after which its first result is offered.
+    pub fn latency(plan: &Plan) -> usize {
+        // Count, start, memory read; the pipe; memory write, memory read.
+        3 + plan.latency() + 2
+    }
+}
+
+impl<const L: usize, const L3: usize> Logic for NttStream<L, L3> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        clock!(self, clock, pipe, in_memory, out_memory);
+        dff_setup!(self, clock, in_write, in_read, in_count, in_waiting, running, beat, s1_valid, s1_beat);
+        dff_setup!(self, clock, credit, out_write, out_read, out_count, out_valid, out_beat);
+
+        // Input buffer: ready depends on nothing but the registered count.
+        self.s.tready.next = self.in_count.q.val() != self.in_full.val();
+        self.take.next = self.s.tvalid.val() & (self.in_count.q.val() != self.in_full.val());
+        self.in_memory.write_enable.next = self.take.val();
+        self.in_memory.write_address.next = self.in_write.q.val();
+        self.in_memory.write_data.next = self.s.tdata.val();
+        if self.take.val() {
+            self.in_write.d.next = (self.in_write.q.val() + 1u64) & self.in_mask.val();
+        }
+
+        // A frame runs when it is whole and has room at the other end.
+        self.last.next = self.beat.q.val() == self.last_beat.val();
+        self.start.next = (!self.running.q.val() | self.last.val())
+            & (self.in_waiting.q.val() >= self.frame.val())
+            & (self.credit.q.val() >= self.frame.val());
+        self.in_memory.read_enable.next = self.running.q.val();
+        self.in_memory.read_address.next = self.in_read.q.val();
+        if self.running.q.val() {
+            self.in_read.d.next = (self.in_read.q.val() + 1u64) & self.in_mask.val();
+            self.beat.d.next = self.beat.q.val() + 1u64;
+            if self.last.val() {
+                self.running.d.next = false;
+                self.beat.d.next = 0u64.into();
+            }
+        }
+        if self.start.val() {
+            self.running.d.next = true;
+            self.beat.d.next = 0u64.into();
+        }
+        if self.take.val() & !self.running.q.val() {
+            self.in_count.d.next = self.in_count.q.val() + 1u64;
+        }
+        if !self.take.val() & self.running.q.val() {
+            self.in_count.d.next = self.in_count.q.val() - 1u64;
+        }
+        if self.take.val() {
+            self.in_waiting.d.next = self.in_waiting.q.val() + 1u64;
+            if self.start.val() {
+                self.in_waiting.d.next = self.in_waiting.q.val() + 1u64 - self.frame.val();
+            }
+        } else if self.start.val() {
+            self.in_waiting.d.next = self.in_waiting.q.val() - self.frame.val();
+        }
+
+        // The pipe.
+        self.s1_valid.d.next = self.running.q.val();
+        self.s1_beat.d.next = self.beat.q.val();
+        self.pipe.reset.next = self.reset.val();
+        self.pipe.valid_in.next = self.s1_valid.q.val();
+        self.pipe.beat_in.next = self.s1_beat.q.val();
+        for i in 0..L {
+            self.pipe.d[i].next = self.in_memory.read_data.val().get_bits::<64>(i * 64);
+            self.pack.d[i].next = self.pipe.q[i].val();
+        }
+
+        // Output buffer: the memory's read register is the stream's register.
+        self.out_memory.write_enable.next = self.pipe.valid_out.val();
+        self.out_memory.write_address.next = self.out_write.q.val();
+        self.out_memory.write_data.next = self.pack.q.val();
+        if self.pipe.valid_out.val() {
+            self.out_write.d.next = (self.out_write.q.val() + 1u64) & self.out_mask.val();
+        }
+        self.give.next = self.out_valid.q.val() & self.m.tready.val();
+        self.fetch.next = self.out_count.q.val().any() & (!self.out_valid.q.val() | self.m.tready.val());
+        self.out_memory.read_enable.next = self.fetch.val();
+        self.out_memory.read_address.next = self.out_read.q.val();
+        if self.fetch.val() {
+            self.out_read.d.next = (self.out_read.q.val() + 1u64) & self.out_mask.val();
+        }
+        if self.pipe.valid_out.val() & !self.fetch.val() {
+            self.out_count.d.next = self.out_count.q.val() + 1u64;
+        }
+        if !self.pipe.valid_out.val() & self.fetch.val() {
+            self.out_count.d.next = self.out_count.q.val() - 1u64;
+        }
+        if self.give.val() {
+            self.out_valid.d.next = false;
+            self.out_beat.d.next = self.out_beat.q.val() + 1u64;
+            if self.out_beat.q.val() == self.last_beat.val() {
+                self.out_beat.d.next = 0u64.into();
+            }
+        }
+        if self.fetch.val() {
+            self.out_valid.d.next = true;
+        }
+        if self.start.val() {
+            self.credit.d.next = self.credit.q.val() - self.frame.val();
+            if self.give.val() {
+                self.credit.d.next = self.credit.q.val() + 1u64 - self.frame.val();
+            }
+        } else if self.give.val() {
+            self.credit.d.next = self.credit.q.val() + 1u64;
+        }
+        self.m.tdata.next = self.out_memory.read_data.val();
+        self.m.tvalid.next = self.out_valid.q.val();
+        self.m_tlast.next = self.out_beat.q.val() == self.last_beat.val();
+
+        if self.reset.val() {
+            self.in_write.d.next = 0u64.into();
+            self.in_read.d.next = 0u64.into();
+            self.in_count.d.next = 0u64.into();
+            self.in_waiting.d.next = 0u64.into();
+            self.running.d.next = false;
+            self.beat.d.next = 0u64.into();
+            self.s1_valid.d.next = false;
+            self.credit.d.next = self.out_full.val();
+            self.out_write.d.next = 0u64.into();
+            self.out_read.d.next = 0u64.into();
+            self.out_count.d.next = 0u64.into();
+            self.out_valid.d.next = false;
+            self.out_beat.d.next = 0u64.into();
+        }
+    }
+}
+
+/// `L` words side by side: wiring.
+#[derive(LogicBlock)]
+pub struct Pack<const L: usize> {
+    /// Words.
+    pub d: [Signal<In, U<64>>; L],
+    /// Word i in bits 64 i and up.
+    pub q: Signal<Out, Lanes<L>>,
+}
+
+impl<const L: usize> Pack<L> {
+    fn new() -> Self {
+        Self { d: std::array::from_fn(|_| Default::default()), q: Default::default() }
+    }
+}
+
+impl<const L: usize> Logic for Pack<L> {
+    fn update(&mut self) {
+        self.q.next = Lanes::new(std::array::from_fn(|i| self.d[i].val().raw() as u64));
+    }
+    fn connect(&mut self) {
+        self.q.connect();
+    }
+    fn hdl(&self) -> Verilog {
+        let words: Vec<String> = (0..L).rev().map(|i| format!("  d_{i}")).collect();
+        Verilog::Custom(format!("assign q = {{\n{}\n}};\n", words.join(",\n")))
+    }
+}
+
+/// A memory with one write and one read port.
+///
+/// read_data(t + 1) = words[read_address(t)] while read_enable, else unchanged
+/// Range:     any word; a power of two of them
+/// Handshake: enables
+/// Latency:   1 cycle
+/// Reset:     none; contents are arbitrary until written
+/// Limits:    a word written is read from the next cycle on; reading an address in the cycle of its write is not
+///            defined
+#[derive(LogicBlock)]
+pub struct Ram<T: Synth> {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Write this cycle.
+    pub write_enable: Signal<In, Bit>,
+    /// Where; bits above the depth are ignored.
+    pub write_address: Signal<In, U<COUNT>>,
+    /// What.
+    pub write_data: Signal<In, T>,
+    /// Read this cycle.
+    pub read_enable: Signal<In, Bit>,
+    /// From where; bits above the depth are ignored.
+    pub read_address: Signal<In, U<COUNT>>,
+    /// The word read last.
+    pub read_data: Signal<Out, T>,
+    _words: Vec<T>,
+}
+
+impl<T: Synth> Ram<T> {
+    /// A memory of `depth` words.
+    ///
+    /// # Panics
+    /// If `depth` is no power of two from 2 to 2^12.
+    pub fn new(depth: usize) -> Self {
+        assert!(
+            depth.is_power_of_two() && (2..1 << COUNT).contains(&depth),
+            "a memory of {depth} words: a power of two from 2 to 4096"
+        );
+        Self {
+            clock: Default::default(),
+            write_enable: Default::default(),
+            write_address: Default::default(),
+            write_data: Default::default(),
+            read_enable: Default::default(),
+            read_address: Default::default(),
+            read_data: Default::default(),
+            _words: vec![T::default(); depth],
+        }
+    }
+}
+
+impl<T: Synth> Logic for Ram<T> {
+    fn update(&mut self) {
+        if self.clock.pos_edge() {
+            let mask = self._words.len() - 1;
+            if self.read_enable.val() {
+                self.read_data.next = self._words[self.read_address.val().raw() as usize & mask];
+            }
+            if self.write_enable.val() {
+                self._words[self.write_address.val().raw() as usize & mask] = self.write_data.val();
+            }
+        }
+    }
+    fn connect(&mut self) {
+        self.read_data.connect();
+    }
+    fn hdl(&self) -> Verilog {
+        let top = self._words.len().trailing_zeros() - 1;
+        Verilog::Custom(format!(
+            "\
+(* no_rw_check *) reg [{w}:0] words [0:{last}];
+always @(posedge clock) begin
+  if (write_enable) words[write_address[{top}:0]] <= write_data;
+  if (read_enable) read_data <= words[read_address[{top}:0]];
+end
+",
+            w = T::BITS - 1,
+            last = self._words.len() - 1,
+        ))
+    }
+}

@@ -1,0 +1,313 @@
+//! What every stage of a transform multiplies by, derived from golden's roots.
+
+use crate::field::limbs::Bound;
+use crate::field::{Canonical, MulLimbs, SelectShift, ShiftButterfly};
+use glovebox_golden::{field, ntt};
+
+/// Which transform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transform {
+    /// Coefficients to bit-reversed transform.
+    Forward,
+    /// Bit-reversed transform to coefficients, 1/N included.
+    Inverse,
+}
+
+/// The stages ahead of the general product in the forward direction: those of the 32-point negacyclic transform.
+const NEGACYCLIC_STAGES: usize = 5;
+
+/// One row of the pipeline: one operation on all lanes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowPlan {
+    /// `exponents[lane][beat]`: each word times a power of two.
+    Select {
+        /// One list a lane, one exponent a beat.
+        exponents: Vec<Vec<i64>>,
+    },
+    /// Butterflies between words `depth` beats apart.
+    Sdf {
+        /// Distance in beats.
+        depth: usize,
+    },
+    /// Butterflies between lanes `stride` apart, the second operand times `2^exponents[pair]`.
+    Fixed {
+        /// Distance in lanes.
+        stride: usize,
+        /// One exponent a pair, pairs in the order of their first lane.
+        exponents: Vec<i64>,
+    },
+}
+
+impl RowPlan {
+    /// Cycles from a row's input to its output, for the same beat.
+    pub fn latency(&self) -> usize {
+        match self {
+            Self::Select { .. } => SelectShift::LATENCY,
+            Self::Sdf { depth } => depth + super::row::Sdf::LATENCY_BEYOND_DEPTH,
+            Self::Fixed { .. } => ShiftButterfly::LATENCY,
+        }
+    }
+
+    fn bound(&self, before: Bound) -> Bound {
+        match self {
+            Self::Select { exponents } => {
+                exponents.iter().flatten().map(|&e| before.shifted(e)).max().unwrap_or(before)
+            }
+            Self::Sdf { .. } => before.plus(before),
+            Self::Fixed { exponents, .. } => {
+                exponents.iter().map(|&e| before.plus(before.shifted(e))).max().unwrap_or(before)
+            }
+        }
+    }
+}
+
+/// Everything that one transform at one width multiplies, delays and selects.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which transform.
+    pub transform: Transform,
+    /// Words a beat.
+    pub lanes: usize,
+    /// Words a frame.
+    pub degree: usize,
+    /// Rows ahead of the general product.
+    pub before: Vec<RowPlan>,
+    /// Factors of the general product, `[lane][beat]`.
+    pub factors: Vec<Vec<u64>>,
+    /// Rows behind it.
+    pub after: Vec<RowPlan>,
+}
+
+impl Plan {
+    /// Plans a transform of `degree` words over `lanes` lanes.
+    ///
+    /// # Panics
+    /// If either is no power of two, or `2 <= lanes <= degree / 2 <= 1024` and `degree >= 64` do not hold: the
+    /// catalogue checks its parameters first.
+    pub fn new(transform: Transform, lanes: usize, degree: usize) -> Self {
+        assert!(
+            lanes.is_power_of_two() && degree.is_power_of_two() && (64..=2048).contains(&degree),
+            "{lanes} lanes, degree {degree}: both are powers of two, 64 <= degree <= 2048"
+        );
+        assert!((2..=degree / 2).contains(&lanes), "{lanes} lanes for degree {degree}: from 2 to half the degree");
+        let roots = Roots::new(degree);
+        let plan = match transform {
+            Transform::Forward => Self::forward(&roots, lanes),
+            Transform::Inverse => Self::inverse(&roots, lanes),
+        };
+        // Panics if any limb could overflow.
+        let end = plan.before.iter().fold(Bound::CANONICAL, |bound, row| row.bound(bound));
+        let end = (end, plan.after.iter().fold(Bound::PRODUCT, |bound, row| row.bound(bound)));
+        debug_assert!(end.0.magnitude() > 0 && end.1.magnitude() > 0);
+        plan
+    }
+
+    /// Beats a frame.
+    pub fn beats(&self) -> usize {
+        self.degree / self.lanes
+    }
+
+    /// Cycles from a beat's input to the same beat's output of [`super::NttPipe`].
+    pub fn latency(&self) -> usize {
+        let rows = |rows: &[RowPlan]| rows.iter().map(RowPlan::latency).sum::<usize>();
+        super::pipe::INPUT_LATENCY
+            + rows(&self.before)
+            + Canonical::LATENCY
+            + MulLimbs::LATENCY
+            + rows(&self.after)
+            + Canonical::LATENCY
+    }
+
+    fn by_lane<T>(lanes: usize, degree: usize, f: impl Fn(usize) -> T) -> Vec<Vec<T>> {
+        (0..lanes).map(|lane| (0..degree / lanes).map(|beat| f(beat * lanes + lane)).collect()).collect()
+    }
+
+    /// The rows of a stage `(a, b) -> (a + 2^e b, a - 2^e b)`; `e(position of b)`.
+    fn shift_then_butterfly(lanes: usize, degree: usize, half: usize, e: impl Fn(usize) -> i64) -> Vec<RowPlan> {
+        let second = |p: usize| p & half != 0;
+        let exponents = Self::by_lane(lanes, degree, |p| if second(p) { e(p).rem_euclid(192) } else { 0 });
+        if half >= lanes {
+            return vec![RowPlan::Select { exponents }, RowPlan::Sdf { depth: half / lanes }];
+        }
+        let seconds: Vec<&Vec<i64>> = (0..lanes).filter(|&l| second(l)).map(|l| &exponents[l]).collect();
+        if seconds.iter().all(|list| list.iter().all(|e| *e == list[0])) {
+            return vec![RowPlan::Fixed { stride: half, exponents: seconds.iter().map(|list| list[0]).collect() }];
+        }
+        vec![RowPlan::Select { exponents }, RowPlan::Fixed { stride: half, exponents: vec![0; lanes / 2] }]
+    }
+
+    /// The rows of a stage `(a, b) -> (a + b, (a - b) * 2^e)`; `e(position of b)`.
+    fn butterfly_then_shift(lanes: usize, degree: usize, half: usize, e: impl Fn(usize) -> i64) -> Vec<RowPlan> {
+        let exponents = Self::by_lane(lanes, degree, |p| if p & half != 0 { e(p).rem_euclid(192) } else { 0 });
+        let butterfly = if half >= lanes {
+            RowPlan::Sdf { depth: half / lanes }
+        } else {
+            RowPlan::Fixed { stride: half, exponents: vec![0; lanes / 2] }
+        };
+        vec![butterfly, RowPlan::Select { exponents }]
+    }
+
+    fn forward(roots: &Roots, lanes: usize) -> Self {
+        let degree = roots.degree;
+        let stage = |s: usize| {
+            let half = degree >> s;
+            Self::shift_then_butterfly(lanes, degree, half, |p| roots.exponent(s, p / (2 * half)))
+        };
+        Self {
+            transform: Transform::Forward,
+            lanes,
+            degree,
+            before: (1..=NEGACYCLIC_STAGES).flat_map(stage).collect(),
+            factors: Self::by_lane(lanes, degree, |p| roots.twist(p)),
+            after: (NEGACYCLIC_STAGES + 1..=roots.stages()).flat_map(stage).collect(),
+        }
+    }
+
+    fn inverse(roots: &Roots, lanes: usize) -> Self {
+        let degree = roots.degree;
+        // The word at position p is what the pipe holds times 2^pending[p].
+        let mut pending = vec![0i64; degree];
+        let mut before = vec![];
+        for s in (NEGACYCLIC_STAGES + 1..=roots.stages()).rev() {
+            let half = degree >> s;
+            before.extend(Self::shift_then_butterfly(lanes, degree, half, |p| pending[p] - pending[p - half]));
+            for p in (0..degree).filter(|p| p & half == 0) {
+                pending[p + half] = pending[p] - roots.exponent(s, p / (2 * half));
+            }
+        }
+        let scale = field::inv(degree as u64);
+        let factor = |p: usize| {
+            let power = field::pow(2, pending[p].rem_euclid(192) as u64);
+            field::mul(field::mul(field::inv(roots.twist(p)), scale), power)
+        };
+        let after = (1..=NEGACYCLIC_STAGES).rev().flat_map(|s| {
+            let half = degree >> s;
+            Self::butterfly_then_shift(lanes, degree, half, |p| -roots.exponent(s, p / (2 * half)))
+        });
+        Self {
+            transform: Transform::Inverse,
+            lanes,
+            degree,
+            before,
+            factors: Self::by_lane(lanes, degree, factor),
+            after: after.collect(),
+        }
+    }
+}
+
+/// Golden's roots, split into shifts and one twist.
+struct Roots {
+    degree: usize,
+    psi: u64,
+    /// `log2[i] = (2^i, i)`, sorted.
+    log2: Vec<(u64, i64)>,
+}
+
+impl Roots {
+    fn new(degree: usize) -> Self {
+        let Some(psi) = field::root_of_unity(degree.trailing_zeros() + 1) else {
+            unreachable!("degrees up to 2048 have roots")
+        };
+        let mut log2: Vec<(u64, i64)> = (0..192).map(|i| (field::pow(2, i as u64), i)).collect();
+        log2.sort_unstable();
+        Self { degree, psi, log2 }
+    }
+
+    fn stages(&self) -> usize {
+        self.degree.trailing_zeros() as usize
+    }
+
+    /// `r` of block `block` at stage `stage` (counted from 1): golden's root number `2^(stage - 1) + block`.
+    fn root(&self, stage: usize, block: usize) -> u64 {
+        let index = (1 << (stage - 1)) + block;
+        field::pow(self.psi, ntt::bit_reverse(index, self.degree.trailing_zeros()) as u64)
+    }
+
+    /// `w` of the block of N/32 words that holds position p: its first word is the value at `w`.
+    fn w(&self, p: usize) -> u64 {
+        let m = self.degree >> NEGACYCLIC_STAGES;
+        let first = p / m * m;
+        field::pow(self.psi, 2 * ntt::bit_reverse(first, self.degree.trailing_zeros()) as u64 + 1)
+    }
+
+    /// The general product's factor at position p, `w^(p mod N/32)`.
+    fn twist(&self, p: usize) -> u64 {
+        field::pow(self.w(p), (p % (self.degree >> NEGACYCLIC_STAGES)) as u64)
+    }
+
+    /// log2 of the factor of a block: of `r`, or behind the twist of `r / w^half`.
+    fn exponent(&self, stage: usize, block: usize) -> i64 {
+        let r = self.root(stage, block);
+        let half = self.degree >> stage;
+        let factor = if stage <= NEGACYCLIC_STAGES {
+            r
+        } else {
+            field::mul(r, field::inv(field::pow(self.w(block * 2 * half), half as u64)))
+        };
+        match self.log2.binary_search_by_key(&factor, |entry| entry.0) {
+            Ok(at) => self.log2[at].1,
+            Err(_) => unreachable!("stage {stage} block {block} of degree {}: no power of two", self.degree),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glovebox_golden::field::{add, mul, pow, sub};
+
+    /// Runs a plan on whole polynomials: the stage algebra without the hardware.
+    fn run(plan: &Plan, x: &[u64]) -> Vec<u64> {
+        let mut x = x.to_vec();
+        let lanes = plan.lanes;
+        let shift = |v: u64, e: i64| mul(v, pow(2, e.rem_euclid(192) as u64));
+        let row = |row: &RowPlan, x: &mut Vec<u64>| match row {
+            RowPlan::Select { exponents } => {
+                for (p, v) in x.iter_mut().enumerate() {
+                    *v = shift(*v, exponents[p % lanes][p / lanes]);
+                }
+            }
+            RowPlan::Sdf { depth } => {
+                let half = depth * lanes;
+                for p in (0..x.len()).filter(|p| p & half == 0) {
+                    (x[p], x[p + half]) = (add(x[p], x[p + half]), sub(x[p], x[p + half]));
+                }
+            }
+            RowPlan::Fixed { stride, exponents } => {
+                for p in (0..x.len()).filter(|p| p & stride == 0) {
+                    let lane = p % lanes;
+                    let pair = lane / (2 * stride) * stride + lane % stride;
+                    let b = shift(x[p + stride], exponents[pair]);
+                    (x[p], x[p + stride]) = (add(x[p], b), sub(x[p], b));
+                }
+            }
+        };
+        plan.before.iter().for_each(|r| row(r, &mut x));
+        for (p, v) in x.iter_mut().enumerate() {
+            *v = mul(*v, plan.factors[p % lanes][p / lanes]);
+        }
+        plan.after.iter().for_each(|r| row(r, &mut x));
+        x
+    }
+
+    #[test]
+    fn plans_of_every_instance_compute_goldens_transform() {
+        for degree in [256, 1024, 2048] {
+            let golden = ntt::NegacyclicNtt::new(degree).unwrap();
+            let x: Vec<u64> = (0..degree as u64).map(|i| pow(7, i * i + 3)).collect();
+            let mut y = x.clone();
+            golden.forward_bit_reversed(&mut y).unwrap();
+            for lanes in [4, 8, 32, 128] {
+                assert_eq!(run(&Plan::new(Transform::Forward, lanes, degree), &x), y, "{lanes} {degree}");
+                assert_eq!(run(&Plan::new(Transform::Inverse, lanes, degree), &y), x, "{lanes} {degree}");
+            }
+        }
+    }
+
+    #[test]
+    fn plan_at_128_lanes_fits_the_step_budget() {
+        for transform in [Transform::Forward, Transform::Inverse] {
+            assert!(Plan::new(transform, 128, 2048).latency() <= 46, "{transform:?}");
+        }
+    }
+}

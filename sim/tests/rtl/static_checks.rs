@@ -1,0 +1,52 @@
+//! Lint, synthesis elaboration and committed cycle counts.
+
+use glovebox_hdl::Design;
+use glovebox_sim::SimError;
+use glovebox_sim::verilator::{check_synthesis, lint};
+
+/// Cycles through the bare pipelines: a change is a decision, so it shows in review.
+const BASELINE: &str = include_str!("latency_baseline.txt");
+
+#[test]
+fn catalogue_every_design_lints_clean() {
+    for design in Design::all() {
+        lint(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn catalogue_small_designs_elaborate_without_latches() {
+    for design in Design::all().iter().filter(|d| d.lanes <= 8 && d.degree <= 1024) {
+        check_synthesis(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn lint_undriven_signal_is_refused() {
+    let text = "module undriven (input wire clock, output wire q);\n  wire nothing;\n  assign q = nothing & clock;\nendmodule\n";
+    assert!(matches!(lint("undriven", text), Err(SimError::Lint { messages, .. }) if messages.contains("UNDRIVEN")));
+}
+
+#[test]
+fn lint_width_mismatch_is_refused() {
+    let text = "module width (input wire clock, input wire [3:0] a, output wire [2:0] q);\n  assign q = a & {4{clock}};\nendmodule\n";
+    assert!(matches!(lint("width", text), Err(SimError::Lint { messages, .. }) if messages.contains("WIDTH")));
+}
+
+#[test]
+fn synthesis_latch_is_refused() {
+    let text =
+        "module latch (input wire clock, input wire d, output reg q);\n  always @* if (clock) q = d;\nendmodule\n";
+    assert!(matches!(check_synthesis("latch", text), Err(SimError::Lint { .. })));
+}
+
+#[test]
+fn latency_table_equals_the_committed_baseline() {
+    let mut table = String::from("# design lanes degree pipeline-cycles\n");
+    for design in Design::all() {
+        if let Some(latency) = design.latency() {
+            table += &format!("{} {} {} {latency}\n", design.name, design.lanes, design.degree);
+        }
+    }
+    assert_eq!(table, BASELINE, "if the change is meant, replace sim/tests/rtl/latency_baseline.txt by the left side");
+}
