@@ -1,3 +1,132 @@
-//! Set-up, code generation, tests and the demo of Glovebox.
+//! `cargo xtask`: what the project does around its code. Everything that a person or CI runs starts here.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
-fn main() {}
+mod fpga;
+
+use clap::{Parser, Subcommand};
+use glovebox_sim::verilator::{self, Tool};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// Anything that ends a task early.
+type TaskError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install the tools that the project needs into its build folder: Verilator, yosys.
+    Setup,
+    /// Set up, build and run `glovebox demo`; arguments go to it.
+    Demo {
+        /// Arguments of `glovebox demo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Set up, then check formatting, lints and all tests: what CI runs.
+    Test,
+    /// Synthesise a design for a board with yosys and print what it takes.
+    Fpga(fpga::Arguments),
+}
+
+/// The folder of the workspace: the one above this package.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Runs a program in the workspace's folder and fails if it fails.
+fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<(), TaskError> {
+    let mut command = Command::new(program.as_ref());
+    let status = command.args(arguments).current_dir(root()).status();
+    let shown = format!("{} {}", program.as_ref().display(), arguments.join(" "));
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{shown}` failed ({status})").into()),
+        Err(e) => Err(format!("could not run `{shown}`: {e}").into()),
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), TaskError> {
+    println!("\n=== cargo {}", arguments.join(" "));
+    run(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+}
+
+/// Shows that something is under way while `work` runs.
+fn show<T>(what: &str, work: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
+    let spinner = indicatif::ProgressBar::new_spinner().with_message(what.to_string());
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    let result = work();
+    spinner.finish_and_clear();
+    result
+}
+
+/// Finds or installs Verilator.
+fn setup_verilator() -> Result<(), TaskError> {
+    if let Ok(tool) = Tool::find() {
+        println!("Verilator {} is there", tool.version());
+        return Ok(());
+    }
+    let folder = verilator::tools_dir();
+    let tool = show("installing Verilator", || Ok(verilator::install(&folder)?))?;
+    println!("Verilator {} is installed in {}", tool.version(), folder.display());
+    Ok(())
+}
+
+/// Finds or installs yosys.
+fn setup_yosys() -> Result<(), TaskError> {
+    let folder = verilator::tools_dir();
+    if folder.join("pyosys").is_dir() {
+        println!("yosys is there");
+        return Ok(());
+    }
+    show("installing yosys", || Ok(verilator::install_yosys(&folder)?))?;
+    println!("yosys is installed in {}", folder.display());
+    Ok(())
+}
+
+/// Where cargo puts release programs.
+fn release_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("release")
+}
+
+fn demo(arguments: &[String]) -> Result<(), TaskError> {
+    setup_verilator()?;
+    cargo(&["build", "--release", "--package", "glovebox-cli"])?;
+    let mut all = vec!["demo"];
+    all.extend(arguments.iter().map(String::as_str));
+    // The demo's own exit code is the task's: it has said what is wrong.
+    let status = Command::new(release_folder().join("glovebox")).args(all).current_dir(root()).status()?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+fn test() -> Result<(), TaskError> {
+    setup_verilator()?;
+    setup_yosys()?;
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    cargo(&["test"])?;
+    cargo(&["test", "--package", "glovebox-tfhe-oracle"])
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Setup => setup_verilator().and_then(|()| setup_yosys()),
+        Task::Demo { arguments } => demo(&arguments),
+        Task::Test => test(),
+        Task::Fpga(arguments) => fpga::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
