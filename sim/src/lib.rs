@@ -1,6 +1,7 @@
 //! The Glovebox RTL running in Verilator: model binding, memory and PCIe models, the card as a vfio-user server.
 
 mod error;
+pub mod synthesis;
 pub mod verilator;
 
 pub use error::SimError;

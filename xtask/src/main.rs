@@ -4,6 +4,7 @@
 mod fpga;
 
 use clap::{Parser, Subcommand};
+use glovebox_sim::synthesis;
 use glovebox_sim::verilator::{self, Tool};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -81,13 +82,8 @@ fn setup_verilator() -> Result<(), TaskError> {
 
 /// Finds or installs yosys.
 fn setup_yosys() -> Result<(), TaskError> {
-    let folder = verilator::tools_dir();
-    if folder.join("pyosys").is_dir() {
-        println!("yosys is there");
-        return Ok(());
-    }
-    show("installing yosys", || Ok(verilator::install_yosys(&folder)?))?;
-    println!("yosys is installed in {}", folder.display());
+    let installed = show("installing yosys", || Ok(synthesis::install_yosys()?))?;
+    println!("yosys is {}", if installed { "installed" } else { "there" });
     Ok(())
 }
 

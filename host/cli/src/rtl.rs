@@ -3,7 +3,7 @@
 use crate::arguments::Rtl;
 use crate::{CliError, Outcome, report};
 use glovebox::interchange;
-use glovebox_hdl::catalogue::Design;
+use glovebox_hdl::Design;
 
 pub(crate) fn run(options: &Rtl) -> Result<Outcome, CliError> {
     let Some(name) = &options.design else {
