@@ -10,6 +10,7 @@ use glovebox::evaluation::EvaluationKeys;
 use glovebox::golden::params::{CPU_KS_PBS_TUNIFORM_2M128, ParameterSet};
 use glovebox::table::Table;
 use glovebox::{Batch, Device, Engine};
+use indicatif::HumanBytes;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -174,7 +175,6 @@ fn audit(opened: &Opened, what: &str, samples: &[&AuditSample], set: &ParameterS
 
 fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
     let p = keys.parameters();
-    let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let failure = r.log2_failure_probability.map_or(String::new(), |f| format!(", failure probability 2^{f}"));
     let rows: Vec<Vec<String>> = r
         .work
@@ -208,7 +208,7 @@ fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
             "data              {} patients, {} ciphertexts, {} up (seeded), encrypted in {:.1} s",
             r.rows,
             r.encrypted_cells,
-            mib(r.table_bytes),
+            HumanBytes(r.table_bytes as u64),
             r.encryption_seconds
         ),
         format!(
@@ -217,7 +217,7 @@ fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
             p.lwe_dimension,
             p.ring_degree,
             p.glwe_dimension,
-            mib(r.key_bytes)
+            HumanBytes(r.key_bytes as u64)
         ),
         format!("sample            one bootstrap each of: {}", r.sampled_steps.join(", ")),
         String::new(),

@@ -72,7 +72,14 @@ pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
         options.degree,
         options.socket.display()
     ));
-    server.join();
+    // Dropped on a signal, so that the socket does not stay behind.
+    let (stop, stopped) = std::sync::mpsc::channel();
+    ctrlc::set_handler(move || {
+        // A second signal while the first is being served needs nothing more.
+        let _ = stop.send(());
+    })?;
+    stopped.recv()?;
+    drop(server);
     Ok(Outcome::Done)
 }
 
