@@ -140,10 +140,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
     let netlist: Netlist = serde_json::from_slice(&std::fs::read(folder.join("netlist.json"))?)?;
     let harness_flops = harness_flip_flops(&verilog)?;
     for (resource, count) in count(&netlist, &board) {
-        let of = board.capacity.get(&resource).map_or(String::new(), |all| {
-            format!(" of {all:>6} ({:.1} %)", 100.0 * count as f64 / *all as f64)
-        });
-        let note = if resource == "flip-flop" { format!("; {harness_flops} of them in the harness") } else { String::new() };
+        let of = board
+            .capacity
+            .get(&resource)
+            .map_or(String::new(), |all| format!(" of {all:>6} ({:.1} %)", 100.0 * count as f64 / *all as f64));
+        let note =
+            if resource == "flip-flop" { format!("; {harness_flops} of them in the harness") } else { String::new() };
         writeln!(lines, "  {resource:<16} {count:>7}{of}{note}")?;
     }
     if !arguments.synth_only {
@@ -204,7 +206,8 @@ fn ports(verilog: &str) -> Result<Vec<Port>, TaskError> {
             return Ok(ports);
         }
         let mut words = line.split_whitespace();
-        let (Some(direction), Some("wire" | "reg"), Some(name)) = (words.next(), words.next(), words.next_back()) else {
+        let (Some(direction), Some("wire" | "reg"), Some(name)) = (words.next(), words.next(), words.next_back())
+        else {
             return Err(format!("a port that cannot be read: {line}").into());
         };
         let bits = match words.find(|w| w.starts_with('[')) {
@@ -247,8 +250,7 @@ fn harness(top: &str, verilog: &str) -> Result<String, TaskError> {
     let mut connections = vec![".clock(clock)".to_string()];
     let (mut next_input, mut next_output) = (0, 0);
     for port in ports.iter().filter(|port| port.name != "clock") {
-        let (vector, next) =
-            if port.input { ("stimulus", &mut next_input) } else { ("result", &mut next_output) };
+        let (vector, next) = if port.input { ("stimulus", &mut next_input) } else { ("result", &mut next_output) };
         connections.push(format!(".{}({vector}[{} +: {}])", port.name, *next, port.bits));
         *next += port.bits;
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod fpga;
+mod vm;
 
 use clap::{Parser, Subcommand};
 use glovebox_sim::synthesis;
@@ -35,6 +36,8 @@ enum Task {
     Test,
     /// Synthesise a design for a board with yosys and print what it takes.
     Fpga(fpga::Arguments),
+    /// Test the driver through a real kernel: QEMU, a virtual IOMMU, stock vfio-pci, the simulated card.
+    VmTest(vm::Arguments),
 }
 
 /// The folder of the workspace: the one above this package.
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Task::Demo { arguments } => demo(&arguments),
         Task::Test => test(),
         Task::Fpga(arguments) => fpga::run(&arguments),
+        Task::VmTest(arguments) => vm::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

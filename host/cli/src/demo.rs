@@ -127,7 +127,11 @@ pub(crate) fn run(options: &Demo) -> Result<Outcome, CliError> {
         bits_agree: work.iter().all(|w| w.words_compared == w.words_equal),
         work,
     };
-    if options.json { report::print_json(&result)? } else { report::print(&text(&result, &set, &keys))? }
+    if options.json {
+        report::print_json(&result)?
+    } else {
+        report::print(&text(&result, &set, &keys))?
+    }
     Ok(if result.answers_agree && result.bits_agree { Outcome::Done } else { Outcome::Disagreement })
 }
 
@@ -149,7 +153,8 @@ fn audit(opened: &Opened, what: &str, samples: &[&AuditSample], set: &ParameterS
         rest = others;
         let inputs: Vec<u64> = batch.iter().flat_map(|s| s.input.iter().copied()).collect();
         let luts: Vec<u64> = batch.iter().flat_map(|s| s.lut.iter().copied()).collect();
-        let outputs = opened.engine.bootstrap(&Batch { inputs: &inputs, luts: Luts::Each(&luts), extract: &extract })?;
+        let outputs =
+            opened.engine.bootstrap(&Batch { inputs: &inputs, luts: Luts::Each(&luts), extract: &extract })?;
         for (sample, output) in batch.iter().zip(outputs.chunks_exact(big * extract.len())) {
             compared += output.len();
             equal += output.iter().zip(&sample.outputs).filter(|(a, b)| a == b).count();
@@ -202,7 +207,11 @@ fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
     let lines = [
         format!("question          {}", r.query),
         format!("encrypted answer  {}", r.answer),
-        format!("plain answer      {}   {}", r.plaintext_answer, if r.answers_agree { "(equal)" } else { "(DIFFERENT)" }),
+        format!(
+            "plain answer      {}   {}",
+            r.plaintext_answer,
+            if r.answers_agree { "(equal)" } else { "(DIFFERENT)" }
+        ),
         String::new(),
         format!(
             "data              {} patients, {} ciphertexts, {} up (seeded), encrypted in {:.1} s",

@@ -28,6 +28,11 @@ pub(crate) fn run(options: &Rtl) -> Result<Outcome, CliError> {
     let path = options.out.join(format!("{}.v", design.top));
     interchange::write_public(&path, verilog.as_bytes())?;
     let modules = verilog.lines().filter(|line| line.starts_with("module ")).count();
-    report::print(&format!("{}: top module {}, {modules} modules, {} lines", path.display(), design.top, verilog.lines().count()))?;
+    report::print(&format!(
+        "{}: top module {}, {modules} modules, {} lines",
+        path.display(),
+        design.top,
+        verilog.lines().count()
+    ))?;
     Ok(Outcome::Done)
 }

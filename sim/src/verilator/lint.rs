@@ -72,8 +72,10 @@ pub fn check_synthesis(top: &str, verilog: &str) -> Result<(), SimError> {
     ];
     match synthesis::yosys(top, &scratch.0, &commands) {
         Err(SimError::Tool { output, .. }) => {
-            let lines: Vec<&str> =
-                output.lines().filter(|l| l.contains("ERROR") || l.contains("Warning") || l.contains("latch")).collect();
+            let lines: Vec<&str> = output
+                .lines()
+                .filter(|l| l.contains("ERROR") || l.contains("Warning") || l.contains("latch"))
+                .collect();
             let messages = if lines.is_empty() { output } else { lines.join("\n") };
             Err(SimError::Lint { design: top.to_string(), messages })
         }

@@ -29,5 +29,5 @@ mod tool;
 pub use build::{Build, Step, Trace};
 pub use lint::{check_synthesis, lint};
 pub use model::{Direction, Model, Port, PortInfo};
-pub(crate) use tool::{pip, printed};
 pub use tool::{Tool, install, models_dir, tools_dir};
+pub(crate) use tool::{pip, printed};
