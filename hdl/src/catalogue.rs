@@ -132,7 +132,7 @@ impl Design {
         let comment = format!(
             "Glovebox: the card. NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
              s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory (AXI4, 512 bits).\n\
-             {RING_PAIRS} ring pairs; synchronous reset, active high; interrupt: one pulse a vector and message.\n\
+             {RING_PAIRS} ring pairs; synchronous reset, active high; interrupt_request: one pulse a vector and message.\n\
              Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest.",
             self.degree, self.lanes
         );

@@ -93,8 +93,6 @@ pub struct Sequencer {
     pub cq_log2: Signal<In, U<4>>,
     /// Completions written.
     pub cq_tail: Signal<In, U<32>>,
-    /// Its interrupt vector.
-    pub ring_vector: Signal<In, U<32>>,
     /// A descriptor was fetched.
     pub head_step: Signal<Out, Bit>,
     /// A completion is being written.
@@ -117,7 +115,7 @@ pub struct Sequencer {
     pub fail_tag: Signal<Out, U<32>>,
     /// The address refused.
     pub fail_address: Signal<Out, U<64>>,
-    /// Interrupt on `ring_vector`.
+    /// Interrupt on the vector of the ring being served.
     pub raise: Signal<Out, Bit>,
     /// Number of the engine that owns the DMA engines; 0 is the sequencer.
     pub owner: Signal<Out, U<4>>,
@@ -243,7 +241,6 @@ impl Sequencer {
             cq_base: Default::default(),
             cq_log2: Default::default(),
             cq_tail: Default::default(),
-            ring_vector: Default::default(),
             head_step: Default::default(),
             tail_step: Default::default(),
             busy: Default::default(),

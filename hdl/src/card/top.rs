@@ -3,14 +3,14 @@
 //! BAR0, rings and commands as `glovebox_regmap` describes them
 //! Range:     `L` lanes, `L3 = 3 L`, `R` ring pairs (1 to 15)
 //! Handshake: AXI4-Lite slave, 32 bits, 64 KiB (`s_axil`); AXI4 master, 512-bit data, 64-bit address, one id, INCR bursts of
-//!            up to 16 beats that never cross 4 KiB (`m_axi`); `interrupt` is one pulse a vector and message
+//!            up to 16 beats that never cross 4 KiB (`m_axi`); `interrupt_request` is one pulse a vector and message
 //! Latency:   see `sim/tests/card/cycle_baseline.txt` for whole commands
 //! Reset:     `reset` is synchronous, active high, one cycle is enough; AXI traffic under way is forgotten, so the shell
 //!            resets the other side with it. CONTROL.SOFT_RESET instead waits for traffic under way
 //! Limits:    one command at a time. `idle` is high while nothing happens until the next register write: the clock may be
 //!            stopped then, at the price of CYCLES standing still
 //!
-//! The MSI-X table, its masks and pending bits belong to the PCIe endpoint: it turns a pulse on `interrupt[v]` into the
+//! The MSI-X table, its masks and pending bits belong to the PCIe endpoint: it turns a pulse on `interrupt_request[v]` into the
 //! message of vector v. `build_id_0` and `build_id_1` carry the first 16 bytes of the SHA-256 of the Verilog text (first
 //! byte lowest) and are tied by whoever instances the card.
 
@@ -129,7 +129,7 @@ pub struct GloveboxCard<const L: usize, const L3: usize, const R: usize> {
     /// Host write response taken.
     pub m_axi_bready: Signal<Out, Bit>,
     /// Send the message of these vectors.
-    pub interrupt: Signal<Out, U<16>>,
+    pub interrupt_request: Signal<Out, U<16>>,
     /// Nothing happens until the next register write.
     pub idle: Signal<Out, Bit>,
     slave: AxiLiteSlave,
@@ -218,7 +218,7 @@ impl<const L: usize, const L3: usize, const R: usize> GloveboxCard<L, L3, R> {
             m_axi_bresp: Default::default(),
             m_axi_bvalid: Default::default(),
             m_axi_bready: Default::default(),
-            interrupt: Default::default(),
+            interrupt_request: Default::default(),
             idle: Default::default(),
             slave: Default::default(),
             card: CardRegisters::new(identity),
@@ -335,7 +335,7 @@ impl<const L: usize, const L3: usize, const R: usize> Logic for GloveboxCard<L, 
         self.card.overrun.next = self.overrun.val();
         self.card.raise.next = self.sequencer.raise.val();
         self.card.raise_vector.next = self.ring_vector.val();
-        self.interrupt.next = self.card.interrupt.val();
+        self.interrupt_request.next = self.card.interrupt.val();
         // In the order of registers::COUNTERS.
         self.card.step[0].next = true;
         self.card.step[1].next = self.sequencer.executing.val();
