@@ -147,7 +147,7 @@ pub struct Sequencer {
     pub read_start: Signal<Out, Bit>,
     /// Begin a write of one beat.
     pub write_start: Signal<Out, Bit>,
-    /// Address of either.
+    /// Address of either: of its beat.
     pub address: Signal<Out, U<64>>,
     /// Bytes of the completion in its beat.
     pub write_strobe: Signal<Out, U<64>>,
@@ -203,6 +203,7 @@ pub struct Sequencer {
     completing: Signal<Local, Bit>,
     descriptor: Signal<Local, Bit>,
     here: Signal<Local, U<64>>,
+    beat_low: Signal<Local, U<32>>,
     phase_word: Signal<Local, U<64>>,
     last_word: Signal<Local, U<64>>,
     cycles_word: Signal<Local, U<64>>,
@@ -311,6 +312,7 @@ impl Sequencer {
             completing: Default::default(),
             descriptor: Default::default(),
             here: Default::default(),
+            beat_low: Default::default(),
             phase_word: Default::default(),
             last_word: Default::default(),
             cycles_word: Default::default(),
@@ -370,7 +372,8 @@ impl Logic for Sequencer {
         self.lap.next = self.index.val() >> self.log2.val();
         self.sum.next = self.base_low.val().to_bits::<33>() + self.offset.val();
         self.here.next = (self.high.q.val().to_bits::<64>() << 32) | self.low.q.val().to_bits::<64>();
-        self.address.next = self.here.val();
+        self.beat_low.next = self.low.q.val().get_bits::<26>(6).to_bits::<32>() << 6;
+        self.address.next = (self.high.q.val().to_bits::<64>() << 32) | self.beat_low.val().to_bits::<64>();
 
         // The completion, twice in its beat; the strobe chooses.
         self.cycles.reset.next = self.reset.val() | (self.step.q.val() == Step::FetchStart);
