@@ -1,6 +1,7 @@
 //! The designs that can be written as Verilog, by name and parameters.
 
 use crate::HdlError;
+use crate::card::{GloveboxCard, RING_PAIRS};
 use crate::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
 use crate::ntt::{NttStream, Plan, Transform};
 use crate::prelude::*;
@@ -16,12 +17,14 @@ pub const DEGREES: [usize; 3] = [256, 1024, 2048];
 enum Kind {
     Field,
     Ntt(Transform),
+    Card,
 }
 
-const KINDS: [(&str, Kind); 3] = [
+const KINDS: [(&str, Kind); 4] = [
     ("field", Kind::Field),
     ("ntt-forward", Kind::Ntt(Transform::Forward)),
     ("ntt-inverse", Kind::Ntt(Transform::Inverse)),
+    ("card", Kind::Card),
 ];
 
 /// One design with its parameters.
@@ -82,7 +85,7 @@ impl Design {
     pub fn plan(&self) -> Option<Plan> {
         match self.kind {
             Kind::Ntt(transform) => Some(Plan::new(transform, self.lanes, self.degree)),
-            Kind::Field => None,
+            Kind::Field | Kind::Card => None,
         }
     }
 
@@ -96,6 +99,9 @@ impl Design {
     /// # Errors
     /// [`HdlError::Generator`] if the generator thread cannot run; [`HdlError::Kernel`] is a defect of the design.
     pub fn verilog(&self) -> Result<String, HdlError> {
+        if self.kind == Kind::Card {
+            return self.card();
+        }
         let Some(plan) = self.plan() else {
             let comment = "Glovebox: arithmetic blocks in Z_p, p = 2^64 - 2^32 + 1, side by side for tests.";
             return generate(&self.top, comment, FieldBench::new);
@@ -117,6 +123,31 @@ impl Design {
             8 => generate(&self.top, &comment, move || NttStream::<8, 24>::new(&plan)),
             32 => generate(&self.top, &comment, move || NttStream::<32, 96>::new(&plan)),
             _ => generate(&self.top, &comment, move || NttStream::<128, 384>::new(&plan)),
+        }
+    }
+}
+
+impl Design {
+    fn card(&self) -> Result<String, HdlError> {
+        let comment = format!(
+            "Glovebox: the card. NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
+             s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory (AXI4, 512 bits).\n\
+             {RING_PAIRS} ring pairs; synchronous reset, active high; interrupt_request: one pulse a vector and message.\n\
+             Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest.",
+            self.degree, self.lanes
+        );
+        let [forward, inverse] =
+            [Transform::Forward, Transform::Inverse].map(|t| Plan::new(t, self.lanes, self.degree));
+        macro_rules! card {
+            ($l:literal, $l3:literal) => {
+                generate(&self.top, &comment, move || GloveboxCard::<$l, $l3, RING_PAIRS>::new(&forward, &inverse))
+            };
+        }
+        match self.lanes {
+            4 => card!(4, 12),
+            8 => card!(8, 24),
+            32 => card!(32, 96),
+            _ => card!(128, 384),
         }
     }
 }
@@ -207,7 +238,7 @@ mod tests {
         assert!(Design::new("nonsense", 4, 256).unwrap_err().to_string().contains("ntt-forward"));
         assert!(Design::new("ntt-forward", 5, 256).unwrap_err().to_string().contains("4, 8, 32, 128"));
         assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
-        assert_eq!(Design::all().len(), 1 + 2 * 4 * 3);
+        assert_eq!(Design::all().len(), 1 + 3 * 4 * 3);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! - [`field`]: arithmetic in Z_p, p = 2^64 - 2^32 + 1
 //! - [`ntt`]: the streaming negacyclic transform
+//! - [`card`]: the card around it: registers, rings, DMA, engines
 //! - [`Design`]: the catalogue that the command line, the lint tests and the FPGA flow iterate
 //! - [`prelude`], [`word`], [`verilog`]: the language the blocks are written in, and its generator
 //!
 //! Every block's header says its function, range, handshake, latency, reset and limits. Widths and depths are checked
 //! by constructors, which panic on a programmer's error; [`Design`] returns typed errors for bad parameters.
 
+pub mod card;
 mod catalogue;
 pub mod delay;
 mod error;

@@ -756,6 +756,10 @@ impl Module<'_> {
                         self.write(body, indent + 2, out)?;
                         let _ = writeln!(out, "{pad}  end");
                     }
+                    if cases.iter().all(|case| case.0 != "default") {
+                        // Values that are no variant change nothing; every target has its default ahead of the case.
+                        let _ = writeln!(out, "{pad}  default: begin end");
+                    }
                     let _ = writeln!(out, "{pad}endcase");
                 }
                 St::Comment(text) => {
@@ -1002,15 +1006,12 @@ fn module_text(path: String, scope: &Scope) -> Result<String, HdlError> {
     let _ = writeln!(text, "{}\n);", ports.join(",\n"));
 
     let mut section = String::new();
+    let mut constants = vec![];
     for wire in scope.wires.iter().filter(|w| w.kind == AtomKind::Constant && read.contains(&w.name)) {
-        let _ = writeln!(
-            section,
-            "  localparam {}{} = {}'h{:x};",
-            range(wire.width),
-            flat(&wire.name),
-            wire.width,
-            wire.value
-        );
+        let name = flat(&wire.name);
+        let line = format!("  localparam {}{name} = {}'h{:x};\n", range(wire.width), wire.width, wire.value);
+        section.push_str(&line);
+        constants.push((name, line));
     }
     for (name, (value, width)) in &scope.enums {
         let mut used = read.contains(name);
@@ -1105,6 +1106,13 @@ fn module_text(path: String, scope: &Scope) -> Result<String, HdlError> {
         }
     }
     text.push_str("endmodule\n");
+    // A constant that only shifts by wiring leaves no trace.
+    for (name, line) in constants {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if text.split(|c| !word(c)).filter(|w| *w == name).count() == 1 {
+            text = text.replacen(&line, "", 1);
+        }
+    }
     Ok(text)
 }
 

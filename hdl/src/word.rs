@@ -10,7 +10,7 @@
 //! | `x.get_bits::<M>(o)` | bits o .. o + M - 1, sign kept: the top slice of an `S` is an arithmetic shift right |
 //! | `x.get_bit(i)`, `any`, `all`, `xor` | one bit |
 //! | `unsigned_cast(x)`, `signed_cast(x)` | the same bits under the other sign |
-//! | `+ - * & \| ^ << >>` | at the width of the assignment's target |
+//! | `+ - * & \| ^ << >>` | at the width of the assignment's target; a shift by a word is a barrel shifter |
 //!
 //! `to_bits` leaves no trace in the translated kernel: extend the *operands*, never a sum, or the Rust simulation and
 //! the Verilog differ in the carry.
@@ -204,6 +204,20 @@ impl<const N: usize> ops::Shr<usize> for U<N> {
         Self::new(if by >= 128 { 0 } else { self.0 >> by })
     }
 }
+/// Shift by a word: a barrel shifter.
+impl<const N: usize, const M: usize> ops::Shl<U<M>> for U<N> {
+    type Output = Self;
+    fn shl(self, by: U<M>) -> Self {
+        Self::new(if by.0 >= 128 { 0 } else { self.0 << by.0 })
+    }
+}
+/// Shift by a word: a barrel shifter.
+impl<const N: usize, const M: usize> ops::Shr<U<M>> for U<N> {
+    type Output = Self;
+    fn shr(self, by: U<M>) -> Self {
+        Self::new(if by.0 >= 128 { 0 } else { self.0 >> by.0 })
+    }
+}
 /// Arithmetic shift right: the sign fills the vacated bits.
 impl<const N: usize> ops::Shr<usize> for S<N> {
     type Output = Self;
@@ -213,6 +227,12 @@ impl<const N: usize> ops::Shr<usize> for S<N> {
 }
 impl<const N: usize> From<u64> for U<N> {
     fn from(x: u64) -> Self {
+        Self::new(u128::from(x))
+    }
+}
+/// One bit, zero-extended.
+impl<const N: usize> From<bool> for U<N> {
+    fn from(x: bool) -> Self {
         Self::new(u128::from(x))
     }
 }

@@ -96,6 +96,24 @@ pub enum SimError {
         /// Tracing or coverage.
         what: &'static str,
     },
+    /// The card broke a rule of a bus, or did not answer on it.
+    #[error("card `{model}` broke its bus in cycle {cycle}: {what}; this is a defect of the RTL or of its bus model")]
+    Protocol {
+        /// The model's top module.
+        model: String,
+        /// Ticks since the model was made.
+        cycle: u64,
+        /// Which rule.
+        what: String,
+    },
+    /// A thread could not be started.
+    #[error("could not start the thread of the {what}: {source}; free memory or threads and try again")]
+    Thread {
+        /// What it was for.
+        what: &'static str,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// The RTL could not be generated.
     #[error(transparent)]
     Hdl(#[from] glovebox_hdl::HdlError),

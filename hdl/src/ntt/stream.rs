@@ -286,7 +286,7 @@ pub struct Pack<const L: usize> {
 }
 
 impl<const L: usize> Pack<L> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { d: std::array::from_fn(|_| Default::default()), q: Default::default() }
     }
 }

@@ -1,0 +1,469 @@
+//! The card: everything between the PCIe endpoint and the transforms.
+//!
+//! BAR0, rings and commands as `glovebox_regmap` describes them
+//! Range:     `L` lanes, `L3 = 3 L`, `R` ring pairs (1 to 15)
+//! Handshake: AXI4-Lite slave, 32 bits, 64 KiB (`s_axil`); AXI4 master, 512-bit data, 64-bit address, one id, INCR bursts of
+//!            up to 16 beats that never cross 4 KiB (`m_axi`); `interrupt_request` is one pulse a vector and message
+//! Latency:   see `sim/tests/card/cycle_baseline.txt` for whole commands
+//! Reset:     `reset` is synchronous, active high, one cycle is enough; AXI traffic under way is forgotten, so the shell
+//!            resets the other side with it. CONTROL.SOFT_RESET instead waits for traffic under way
+//! Limits:    one command at a time. `idle` is high while nothing happens until the next register write: the clock may be
+//!            stopped then, at the price of CYCLES standing still
+//!
+//! The MSI-X table, its masks and pending bits belong to the PCIe endpoint: it turns a pulse on `interrupt_request[v]` into the
+//! message of vector v. `build_id_0` and `build_id_1` carry the first 16 bytes of the SHA-256 of the Verilog text (first
+//! byte lowest) and are tied by whoever instances the card.
+
+use super::arbiter::RoundRobin;
+use super::axi_lite::AxiLiteSlave;
+use super::check::ENGINE_TRANSFER;
+use super::dma_switch::DmaSwitch;
+use super::read_dma::ReadDma;
+use super::registers::{CardRegisters, Identity};
+use super::ring::RingRegisters;
+use super::sequencer::Sequencer;
+use super::transfer::TransferEngine;
+use super::write_dma::WriteDma;
+use super::burst::BEATS;
+use crate::ntt::Plan;
+use crate::prelude::*;
+use crate::word::Lanes;
+use glovebox_regmap::command::BASE_COMMANDS;
+
+/// Ring pairs of the cards in the catalogue.
+pub const RING_PAIRS: usize = 4;
+
+/// The card over `L` lanes with `R` ring pairs; `L3 = 3 L`.
+#[derive(LogicBlock)]
+pub struct GloveboxCard<const L: usize, const L3: usize, const R: usize> {
+    /// Rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Synchronous, active high.
+    pub reset: Signal<In, Bit>,
+    /// BUILD_ID_0, tied outside.
+    pub build_id_0: Signal<In, U<64>>,
+    /// BUILD_ID_1, tied outside.
+    pub build_id_1: Signal<In, U<64>>,
+    /// Register write address.
+    pub s_axil_awaddr: Signal<In, U<16>>,
+    /// Register write address valid.
+    pub s_axil_awvalid: Signal<In, Bit>,
+    /// Register write address taken.
+    pub s_axil_awready: Signal<Out, Bit>,
+    /// Register write data.
+    pub s_axil_wdata: Signal<In, U<32>>,
+    /// Bytes of it.
+    pub s_axil_wstrb: Signal<In, U<4>>,
+    /// Register write data valid.
+    pub s_axil_wvalid: Signal<In, Bit>,
+    /// Register write data taken.
+    pub s_axil_wready: Signal<Out, Bit>,
+    /// Register write response.
+    pub s_axil_bresp: Signal<Out, U<2>>,
+    /// Register write response valid.
+    pub s_axil_bvalid: Signal<Out, Bit>,
+    /// Register write response taken.
+    pub s_axil_bready: Signal<In, Bit>,
+    /// Register read address.
+    pub s_axil_araddr: Signal<In, U<16>>,
+    /// Register read address valid.
+    pub s_axil_arvalid: Signal<In, Bit>,
+    /// Register read address taken.
+    pub s_axil_arready: Signal<Out, Bit>,
+    /// Register read data.
+    pub s_axil_rdata: Signal<Out, U<32>>,
+    /// Register read response.
+    pub s_axil_rresp: Signal<Out, U<2>>,
+    /// Register read data valid.
+    pub s_axil_rvalid: Signal<Out, Bit>,
+    /// Register read data taken.
+    pub s_axil_rready: Signal<In, Bit>,
+    /// Host read address.
+    pub m_axi_araddr: Signal<Out, U<64>>,
+    /// Beats less 1.
+    pub m_axi_arlen: Signal<Out, U<8>>,
+    /// 64 bytes a beat.
+    pub m_axi_arsize: Signal<Out, U<3>>,
+    /// INCR.
+    pub m_axi_arburst: Signal<Out, U<2>>,
+    /// Host read address valid.
+    pub m_axi_arvalid: Signal<Out, Bit>,
+    /// Host read address taken.
+    pub m_axi_arready: Signal<In, Bit>,
+    /// Host read data.
+    pub m_axi_rdata: Signal<In, Lanes<8>>,
+    /// Host read response.
+    pub m_axi_rresp: Signal<In, U<2>>,
+    /// Last beat of the burst; the card counts instead.
+    pub m_axi_rlast: Signal<In, Bit>,
+    /// Host read data valid.
+    pub m_axi_rvalid: Signal<In, Bit>,
+    /// Host read data taken.
+    pub m_axi_rready: Signal<Out, Bit>,
+    /// Host write address.
+    pub m_axi_awaddr: Signal<Out, U<64>>,
+    /// Beats less 1.
+    pub m_axi_awlen: Signal<Out, U<8>>,
+    /// 64 bytes a beat.
+    pub m_axi_awsize: Signal<Out, U<3>>,
+    /// INCR.
+    pub m_axi_awburst: Signal<Out, U<2>>,
+    /// Host write address valid.
+    pub m_axi_awvalid: Signal<Out, Bit>,
+    /// Host write address taken.
+    pub m_axi_awready: Signal<In, Bit>,
+    /// Host write data.
+    pub m_axi_wdata: Signal<Out, Lanes<8>>,
+    /// Bytes that count.
+    pub m_axi_wstrb: Signal<Out, U<64>>,
+    /// Last beat of the burst.
+    pub m_axi_wlast: Signal<Out, Bit>,
+    /// Host write data valid.
+    pub m_axi_wvalid: Signal<Out, Bit>,
+    /// Host write data taken.
+    pub m_axi_wready: Signal<In, Bit>,
+    /// Host write response.
+    pub m_axi_bresp: Signal<In, U<2>>,
+    /// Host write response valid.
+    pub m_axi_bvalid: Signal<In, Bit>,
+    /// Host write response taken.
+    pub m_axi_bready: Signal<Out, Bit>,
+    /// Send the message of these vectors.
+    pub interrupt_request: Signal<Out, U<16>>,
+    /// Nothing happens until the next register write.
+    pub idle: Signal<Out, Bit>,
+    slave: AxiLiteSlave,
+    card: CardRegisters,
+    ring: [RingRegisters; R],
+    arbiter: RoundRobin<R>,
+    sequencer: Sequencer,
+    transfer: TransferEngine<L, L3>,
+    dma: DmaSwitch<2>,
+    read: ReadDma,
+    write: WriteDma,
+    resets: Reg<Bit>,
+    inner_reset: Signal<Local, Bit>,
+    quiet: Signal<Local, Bit>,
+    ring_data: Signal<Local, U<32>>,
+    overrun: Signal<Local, Bit>,
+    run: Signal<Local, Bit>,
+    sq_base: Signal<Local, U<64>>,
+    sq_log2: Signal<Local, U<4>>,
+    sq_head: Signal<Local, U<32>>,
+    cq_base: Signal<Local, U<64>>,
+    cq_log2: Signal<Local, U<4>>,
+    cq_tail: Signal<Local, U<32>>,
+    ring_vector: Signal<Local, U<32>>,
+    number: [Constant<U<4>>; R],
+    one_beat: Constant<U<BEATS>>,
+    transfer_engine: Constant<U<4>>,
+    beat_size: Constant<U<3>>,
+    incrementing: Constant<U<2>>,
+}
+
+impl<const L: usize, const L3: usize, const R: usize> GloveboxCard<L, L3, R> {
+    /// The card of these two transforms, which are of the same lanes and degree.
+    ///
+    /// # Panics
+    /// If the plans differ or are for another number of lanes, or `R` is not 1 to 15.
+    pub fn new(forward: &Plan, inverse: &Plan) -> Self {
+        let degree = forward.lanes * forward.beats();
+        assert!(degree == inverse.lanes * inverse.beats() && degree.is_power_of_two(), "two transforms of one degree");
+        let degree_log2 = degree.trailing_zeros();
+        let identity = Identity { lanes: L, degree_log2, ring_pairs: R, commands: BASE_COMMANDS };
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            build_id_0: Default::default(),
+            build_id_1: Default::default(),
+            s_axil_awaddr: Default::default(),
+            s_axil_awvalid: Default::default(),
+            s_axil_awready: Default::default(),
+            s_axil_wdata: Default::default(),
+            s_axil_wstrb: Default::default(),
+            s_axil_wvalid: Default::default(),
+            s_axil_wready: Default::default(),
+            s_axil_bresp: Default::default(),
+            s_axil_bvalid: Default::default(),
+            s_axil_bready: Default::default(),
+            s_axil_araddr: Default::default(),
+            s_axil_arvalid: Default::default(),
+            s_axil_arready: Default::default(),
+            s_axil_rdata: Default::default(),
+            s_axil_rresp: Default::default(),
+            s_axil_rvalid: Default::default(),
+            s_axil_rready: Default::default(),
+            m_axi_araddr: Default::default(),
+            m_axi_arlen: Default::default(),
+            m_axi_arsize: Default::default(),
+            m_axi_arburst: Default::default(),
+            m_axi_arvalid: Default::default(),
+            m_axi_arready: Default::default(),
+            m_axi_rdata: Default::default(),
+            m_axi_rresp: Default::default(),
+            m_axi_rlast: Default::default(),
+            m_axi_rvalid: Default::default(),
+            m_axi_rready: Default::default(),
+            m_axi_awaddr: Default::default(),
+            m_axi_awlen: Default::default(),
+            m_axi_awsize: Default::default(),
+            m_axi_awburst: Default::default(),
+            m_axi_awvalid: Default::default(),
+            m_axi_awready: Default::default(),
+            m_axi_wdata: Default::default(),
+            m_axi_wstrb: Default::default(),
+            m_axi_wlast: Default::default(),
+            m_axi_wvalid: Default::default(),
+            m_axi_wready: Default::default(),
+            m_axi_bresp: Default::default(),
+            m_axi_bvalid: Default::default(),
+            m_axi_bready: Default::default(),
+            interrupt_request: Default::default(),
+            idle: Default::default(),
+            slave: Default::default(),
+            card: CardRegisters::new(identity),
+            ring: std::array::from_fn(|i| RingRegisters::new(i as u32)),
+            arbiter: Default::default(),
+            sequencer: Sequencer::new(identity.commands, degree_log2, R),
+            transfer: TransferEngine::new(forward, inverse),
+            dma: Default::default(),
+            read: Default::default(),
+            write: Default::default(),
+            resets: Default::default(),
+            inner_reset: Default::default(),
+            quiet: Default::default(),
+            ring_data: Default::default(),
+            overrun: Default::default(),
+            run: Default::default(),
+            sq_base: Default::default(),
+            sq_log2: Default::default(),
+            sq_head: Default::default(),
+            cq_base: Default::default(),
+            cq_log2: Default::default(),
+            cq_tail: Default::default(),
+            ring_vector: Default::default(),
+            number: std::array::from_fn(|i| Constant::new((i as u64).into())),
+            one_beat: Constant::new(1u64.into()),
+            transfer_engine: Constant::new(ENGINE_TRANSFER.into()),
+            beat_size: Constant::new(6u64.into()),
+            incrementing: Constant::new(1u64.into()),
+        }
+    }
+}
+
+impl<const L: usize, const L3: usize, const R: usize> Logic for GloveboxCard<L, L3, R> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        clock!(self, clock, slave, card, sequencer, transfer, read, write);
+        dff_setup!(self, clock, resets);
+        // A soft reset takes effect once host memory has answered everything.
+        self.quiet.next = self.read.quiet.val() & self.write.quiet.val();
+        self.inner_reset.next = self.reset.val() | (self.card.resetting.val() & self.quiet.val());
+        self.resets.d.next = self.inner_reset.val();
+
+        // Registers.
+        self.slave.reset.next = self.reset.val();
+        self.slave.awaddr.next = self.s_axil_awaddr.val();
+        self.slave.awvalid.next = self.s_axil_awvalid.val();
+        self.s_axil_awready.next = self.slave.awready.val();
+        self.slave.wdata.next = self.s_axil_wdata.val();
+        self.slave.wstrb.next = self.s_axil_wstrb.val();
+        self.slave.wvalid.next = self.s_axil_wvalid.val();
+        self.s_axil_wready.next = self.slave.wready.val();
+        self.s_axil_bresp.next = self.slave.bresp.val();
+        self.s_axil_bvalid.next = self.slave.bvalid.val();
+        self.slave.bready.next = self.s_axil_bready.val();
+        self.slave.araddr.next = self.s_axil_araddr.val();
+        self.slave.arvalid.next = self.s_axil_arvalid.val();
+        self.s_axil_arready.next = self.slave.arready.val();
+        self.s_axil_rdata.next = self.slave.rdata.val();
+        self.s_axil_rresp.next = self.slave.rresp.val();
+        self.s_axil_rvalid.next = self.slave.rvalid.val();
+        self.slave.rready.next = self.s_axil_rready.val();
+        self.card.reset.next = self.inner_reset.val();
+        self.card.build_id_0.next = self.build_id_0.val();
+        self.card.build_id_1.next = self.build_id_1.val();
+        self.card.write_valid.next = self.slave.write_valid.val();
+        self.card.write_offset.next = self.slave.write_offset.val();
+        self.card.write_data.next = self.slave.write_data.val();
+        self.card.read_offset.next = self.slave.read_offset.val();
+        self.ring_data.next = 0u64.into();
+        self.overrun.next = false;
+        self.sq_base.next = self.ring[0].sq_base.val();
+        self.sq_log2.next = self.ring[0].sq_log2.val();
+        self.sq_head.next = self.ring[0].sq_head.val();
+        self.cq_base.next = self.ring[0].cq_base.val();
+        self.cq_log2.next = self.ring[0].cq_log2.val();
+        self.cq_tail.next = self.ring[0].cq_tail.val();
+        self.ring_vector.next = self.ring[0].ring_vector.val();
+        for i in 0..R {
+            self.ring[i].clock.next = self.clock.val();
+            self.ring[i].reset.next = self.inner_reset.val();
+            self.ring[i].write_valid.next = self.slave.write_valid.val();
+            self.ring[i].write_offset.next = self.slave.write_offset.val();
+            self.ring[i].write_data.next = self.slave.write_data.val();
+            self.ring[i].read_offset.next = self.slave.read_offset.val();
+            if self.ring[i].read_hit.val() {
+                self.ring_data.next = self.ring[i].read_data.val();
+            }
+            if self.ring[i].overrun.val() {
+                self.overrun.next = true;
+            }
+            self.arbiter.request[i].next = self.ring[i].request.val();
+            self.ring[i].head_step.next =
+                self.sequencer.head_step.val() & (self.sequencer.ring.val() == self.number[i].val());
+            self.ring[i].tail_step.next =
+                self.sequencer.tail_step.val() & (self.sequencer.ring.val() == self.number[i].val());
+            if self.sequencer.ring.val() == self.number[i].val() {
+                self.sq_base.next = self.ring[i].sq_base.val();
+                self.sq_log2.next = self.ring[i].sq_log2.val();
+                self.sq_head.next = self.ring[i].sq_head.val();
+                self.cq_base.next = self.ring[i].cq_base.val();
+                self.cq_log2.next = self.ring[i].cq_log2.val();
+                self.cq_tail.next = self.ring[i].cq_tail.val();
+                self.ring_vector.next = self.ring[i].ring_vector.val();
+            }
+        }
+        self.slave.read_data.next = self.card.read_data.val() | self.ring_data.val();
+        self.card.busy.next = self.sequencer.busy.val();
+        self.card.quiet.next = self.quiet.val();
+        self.card.fail.next = self.sequencer.fail.val();
+        self.card.fail_card.next = self.sequencer.fail_card.val();
+        self.card.fail_code.next = self.sequencer.fail_code.val();
+        self.card.fail_tag.next = self.sequencer.fail_tag.val();
+        self.card.fail_address.next = self.sequencer.fail_address.val();
+        self.card.overrun.next = self.overrun.val();
+        self.card.raise.next = self.sequencer.raise.val();
+        self.card.raise_vector.next = self.ring_vector.val();
+        self.interrupt_request.next = self.card.interrupt.val();
+        // In the order of registers::COUNTERS.
+        self.card.step[0].next = true;
+        self.card.step[1].next = self.sequencer.executing.val();
+        self.card.step[2].next = self.read.beat_done.val();
+        self.card.step[3].next = self.write.beat_done.val();
+        self.card.step[4].next = self.sequencer.executing.val() & self.read.stalled.val();
+        self.card.step[5].next = self.write.stalled.val();
+        self.card.step[6].next = self.sequencer.command_done.val();
+        self.card.step[7].next = self.sequencer.command_failed.val();
+        self.card.step[8].next = self.transfer.ntt_beat.val();
+        self.card.step[9].next = self.transfer.intt_beat.val();
+
+        // Sequencer.
+        self.run.next = self.card.enable.val() & !self.card.fault.val() & !self.card.resetting.val();
+        self.arbiter.first.next = self.sequencer.first.val();
+        self.sequencer.reset.next = self.inner_reset.val();
+        self.sequencer.run.next = self.run.val();
+        self.sequencer.granted.next = self.arbiter.any.val();
+        self.sequencer.grant.next = self.arbiter.grant.val();
+        self.sequencer.sq_base.next = self.sq_base.val();
+        self.sequencer.sq_log2.next = self.sq_log2.val();
+        self.sequencer.sq_head.next = self.sq_head.val();
+        self.sequencer.cq_base.next = self.cq_base.val();
+        self.sequencer.cq_log2.next = self.cq_log2.val();
+        self.sequencer.cq_tail.next = self.cq_tail.val();
+        self.sequencer.engine_ready.next = self.transfer.ready.val();
+        self.sequencer.engine_done.next = self.transfer.done.val();
+        self.sequencer.engine_status.next = self.transfer.status.val();
+        self.sequencer.engine_address.next = self.transfer.fault_address.val();
+        self.sequencer.read_done.next = self.read.done.val();
+        self.sequencer.read_fault.next = self.read.fault.val();
+        self.sequencer.write_done.next = self.write.done.val();
+        self.sequencer.write_fault.next = self.write.fault.val();
+        self.sequencer.q.next = self.read.q.val();
+        self.sequencer.q_valid.next = self.dma.read_valid_out[0].val();
+        self.sequencer.d_ready.next = self.dma.write_ready_out[0].val();
+
+        // Engines: each is a client of the switch under its own number.
+        self.transfer.reset.next = self.inner_reset.val();
+        self.transfer.start.next =
+            self.sequencer.engine_start.val() & (self.sequencer.owner.val() == self.transfer_engine.val());
+        self.transfer.opcode.next = self.sequencer.opcode.val();
+        self.transfer.source.next = self.sequencer.source.val();
+        self.transfer.destination.next = self.sequencer.destination.val();
+        self.transfer.read_done.next = self.read.done.val();
+        self.transfer.read_quiet.next = self.read.quiet.val();
+        self.transfer.read_fault.next = self.read.fault.val();
+        self.transfer.read_fault_beat.next = self.read.fault_beat.val();
+        self.transfer.write_done.next = self.write.done.val();
+        self.transfer.write_quiet.next = self.write.quiet.val();
+        self.transfer.write_fault.next = self.write.fault.val();
+        self.transfer.write_fault_beat.next = self.write.fault_beat.val();
+        self.transfer.q.next = self.read.q.val();
+        self.transfer.q_valid.next = self.dma.read_valid_out[1].val();
+        self.transfer.d_ready.next = self.dma.write_ready_out[1].val();
+
+        // The switch.
+        self.dma.owner.next = self.sequencer.owner.val();
+        self.dma.read_start_in[0].next = self.sequencer.read_start.val();
+        self.dma.read_address_in[0].next = self.sequencer.address.val();
+        self.dma.read_beats_in[0].next = self.one_beat.val();
+        self.dma.write_start_in[0].next = self.sequencer.write_start.val();
+        self.dma.write_address_in[0].next = self.sequencer.address.val();
+        self.dma.write_beats_in[0].next = self.one_beat.val();
+        self.dma.strobe_in[0].next = self.sequencer.write_strobe.val();
+        self.dma.stop_in[0].next = false;
+        self.dma.clear_in[0].next = self.sequencer.dma_clear.val();
+        self.dma.read_ready_in[0].next = self.sequencer.q_ready.val();
+        self.dma.data_in[0].next = self.sequencer.d.val();
+        self.dma.write_valid_in[0].next = self.sequencer.d_valid.val();
+        self.dma.read_start_in[1].next = self.transfer.dma_start.val();
+        self.dma.read_address_in[1].next = self.sequencer.source.val();
+        self.dma.read_beats_in[1].next = self.sequencer.beats.val();
+        self.dma.write_start_in[1].next = self.transfer.dma_start.val();
+        self.dma.write_address_in[1].next = self.sequencer.destination.val();
+        self.dma.write_beats_in[1].next = self.sequencer.beats.val();
+        self.dma.strobe_in[1].next = self.sequencer.strobe.val();
+        self.dma.stop_in[1].next = self.transfer.dma_stop.val();
+        self.dma.clear_in[1].next = self.transfer.dma_clear.val();
+        self.dma.read_ready_in[1].next = self.transfer.q_ready.val();
+        self.dma.data_in[1].next = self.transfer.d.val();
+        self.dma.write_valid_in[1].next = self.transfer.d_valid.val();
+
+        // Host memory.
+        self.read.reset.next = self.inner_reset.val() | self.dma.clear.val();
+        self.read.start.next = self.dma.read_start.val();
+        self.read.address.next = self.dma.read_address.val();
+        self.read.beats.next = self.dma.read_beats.val();
+        self.read.stop.next = self.dma.stop.val() | self.card.resetting.val();
+        self.dma.read_valid.next = self.read.q_valid.val();
+        self.read.q_ready.next = self.dma.read_ready.val();
+        self.write.reset.next = self.inner_reset.val() | self.dma.clear.val();
+        self.write.start.next = self.dma.write_start.val();
+        self.write.address.next = self.dma.write_address.val();
+        self.write.beats.next = self.dma.write_beats.val();
+        self.write.strobe.next = self.dma.strobe.val();
+        self.write.stop.next = self.dma.stop.val() | self.card.resetting.val();
+        self.write.d.next = self.dma.data.val();
+        self.write.d_valid.next = self.dma.write_valid.val();
+        self.dma.write_ready.next = self.write.d_ready.val();
+        self.m_axi_araddr.next = self.read.araddr.val();
+        self.m_axi_arlen.next = self.read.arlen.val();
+        self.m_axi_arsize.next = self.beat_size.val();
+        self.m_axi_arburst.next = self.incrementing.val();
+        self.m_axi_arvalid.next = self.read.arvalid.val();
+        self.read.arready.next = self.m_axi_arready.val();
+        self.read.rdata.next = self.m_axi_rdata.val();
+        self.read.rresp.next = self.m_axi_rresp.val();
+        self.read.rvalid.next = self.m_axi_rvalid.val();
+        self.m_axi_rready.next = self.read.rready.val();
+        self.m_axi_awaddr.next = self.write.awaddr.val();
+        self.m_axi_awlen.next = self.write.awlen.val();
+        self.m_axi_awsize.next = self.beat_size.val();
+        self.m_axi_awburst.next = self.incrementing.val();
+        self.m_axi_awvalid.next = self.write.awvalid.val();
+        self.write.awready.next = self.m_axi_awready.val();
+        self.m_axi_wdata.next = self.write.wdata.val();
+        self.m_axi_wstrb.next = self.write.wstrb.val();
+        self.m_axi_wlast.next = self.write.wlast.val();
+        self.m_axi_wvalid.next = self.write.wvalid.val();
+        self.write.wready.next = self.m_axi_wready.val();
+        self.write.bresp.next = self.m_axi_bresp.val();
+        self.write.bvalid.next = self.m_axi_bvalid.val();
+        self.m_axi_bready.next = self.write.bready.val();
+
+        self.idle.next = !self.sequencer.busy.val()
+            & !(self.run.val() & self.arbiter.any.val())
+            & !self.card.resetting.val()
+            & !self.resets.q.val();
+    }
+}
