@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     only: Option<String>,
     /// Lanes of the simulated card.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 8)]
     lanes: usize,
     /// Print everything that the guest prints.
     #[arg(long)]

@@ -12,6 +12,7 @@ use glovebox::table::Table;
 use glovebox::{Batch, Device, Engine};
 use indicatif::HumanBytes;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// What one device did.
@@ -141,23 +142,22 @@ fn pick(samples: &[AuditSample], wanted: usize) -> Vec<&AuditSample> {
     (0..wanted).map(|i| &samples[i * samples.len() / wanted]).collect()
 }
 
-/// Recomputes samples on another device, in one batch for each list of extracted coefficients, and compares every word.
+/// Recomputes samples on another device, all in one batch, and compares every word.
 fn audit(opened: &Opened, what: &str, samples: &[&AuditSample], set: &ParameterSet) -> Result<Work, CliError> {
     let spinner = progress::spinner(&format!("{}: {} bootstraps", opened.name, samples.len()));
     let big = set.bootstrap.big_lwe_dimension().0 + 1;
+    // A batch has one list of coefficients to extract: all that any sample wants.
+    let extract: Vec<usize> =
+        samples.iter().flat_map(|s| s.extract.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+    let inputs: Vec<u64> = samples.iter().flat_map(|s| s.input.iter().copied()).collect();
+    let luts: Vec<u64> = samples.iter().flat_map(|s| s.lut.iter().copied()).collect();
+    let outputs = opened.engine.bootstrap(&Batch { inputs: &inputs, luts: Luts::Each(&luts), extract: &extract })?;
     let (mut compared, mut equal) = (0, 0);
-    let mut rest: Vec<&AuditSample> = samples.to_vec();
-    while let Some(first) = rest.first() {
-        let extract = first.extract.clone();
-        let (batch, others): (Vec<&AuditSample>, Vec<&AuditSample>) = rest.iter().partition(|s| s.extract == extract);
-        rest = others;
-        let inputs: Vec<u64> = batch.iter().flat_map(|s| s.input.iter().copied()).collect();
-        let luts: Vec<u64> = batch.iter().flat_map(|s| s.lut.iter().copied()).collect();
-        let outputs =
-            opened.engine.bootstrap(&Batch { inputs: &inputs, luts: Luts::Each(&luts), extract: &extract })?;
-        for (sample, output) in batch.iter().zip(outputs.chunks_exact(big * extract.len())) {
-            compared += output.len();
-            equal += output.iter().zip(&sample.outputs).filter(|(a, b)| a == b).count();
+    for (sample, output) in samples.iter().zip(outputs.chunks_exact(big * extract.len())) {
+        for (coefficient, expected) in sample.extract.iter().zip(sample.outputs.chunks_exact(big)) {
+            let found = extract.iter().zip(output.chunks_exact(big)).find(|(at, _)| *at == coefficient);
+            compared += expected.len();
+            equal += found.map_or(0, |(_, words)| words.iter().zip(expected).filter(|(a, b)| a == b).count());
         }
     }
     spinner.finish_and_clear();

@@ -2,12 +2,11 @@
 
 use crate::arguments::Serve;
 use crate::{CliError, Outcome, progress, report};
-use glovebox::driver::card::CardBackend;
 use glovebox::driver::vfio_user::server::CardServer;
 use glovebox::evaluation::EvaluationKeys;
 use glovebox::{Device, Engine};
-use std::path::Path;
-use std::sync::Arc;
+use glovebox_sim::card::{CardBuild, VerilatedCard};
+use indicatif::ProgressBar;
 
 /// A simulated card that listens on a socket of its own until it is dropped.
 pub(crate) struct SimulatedCard {
@@ -22,7 +21,7 @@ impl SimulatedCard {
     pub(crate) fn start(lanes: u32, degree: usize) -> Result<Self, CliError> {
         let card = build(lanes, degree)?;
         let folder = tempfile::Builder::new().prefix("glovebox-").tempdir()?;
-        let server = CardServer::start(&folder.path().join("card.sock"), card)?;
+        let server = card.serve(&folder.path().join("card.sock"))?;
         Ok(Self { server, lanes, _folder: folder })
     }
 
@@ -65,7 +64,7 @@ impl Opened<'static> {
 /// `glovebox serve`: a simulated card for other programs.
 pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
     let card = build(options.card.lanes, options.degree)?;
-    let server = CardServer::start(&options.socket, card)?;
+    let server = card.serve(&options.socket)?;
     report::note(&format!(
         "a card with {} lanes for N = {} listens as vfio-user:{}",
         options.card.lanes,
@@ -83,8 +82,22 @@ pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
     Ok(Outcome::Done)
 }
 
-fn build(lanes: u32, degree: usize) -> Result<Arc<dyn CardBackend>, CliError> {
-    let _ = Path::new("");
-    use glovebox::driver::model::*;
-    Ok(Arc::new(SoftwareCard::new(ModelConfig { lanes, degree_log2: degree.trailing_zeros(), ring_pairs: 2 })?))
+/// The card's RTL, generated, verilated and running; a bar on the terminal if it has to be built.
+fn build(lanes: u32, degree: usize) -> Result<VerilatedCard, CliError> {
+    let spinner = progress::spinner(&format!("simulated card with {lanes} lanes for N = {degree}: generating RTL"));
+    let mut bar: Option<ProgressBar> = None;
+    let card = CardBuild::new(lanes as usize, degree)
+        .progress(|step| {
+            spinner.finish_and_clear();
+            let bar = bar.get_or_insert_with(|| progress::bar("verilating the card", step.total));
+            bar.set_length(step.total as u64);
+            bar.set_position(step.done as u64);
+            bar.set_message(step.what);
+        })
+        .build();
+    spinner.finish_and_clear();
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(card?)
 }
