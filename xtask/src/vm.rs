@@ -50,10 +50,9 @@ struct Machine {
     tests: &'static [(&'static str, &'static str)],
 }
 
-const CARD_TESTS: &[(&str, &str)] = &[
-    ("conformance", "--nocapture the_card_named_by_the_environment_passes_the_suite"),
-    ("card", "--nocapture --exact full_size_bootstraps_on_the_card_equal_golden"),
-];
+const CONFORMANCE: (&str, &str) = ("conformance", "--nocapture the_card_named_by_the_environment_passes_the_suite");
+const BOOTSTRAPS: (&str, &str) = ("card", "--nocapture --exact full_size_bootstrap_on_the_card_equals_golden");
+const MEMORY_LOCK: (&str, &str) = ("memlock", "vfio:FUNCTION");
 
 const MACHINES: [Machine; 3] = [
     Machine {
@@ -62,7 +61,7 @@ const MACHINES: [Machine; 3] = [
         kernel_arguments: "intel_iommu=on",
         iommu: &["-device", "intel-iommu,intremap=on,caching-mode=on"],
         with_card: true,
-        tests: CARD_TESTS,
+        tests: &[BOOTSTRAPS, CONFORMANCE, MEMORY_LOCK],
     },
     Machine {
         name: "virtio-iommu",
@@ -70,7 +69,7 @@ const MACHINES: [Machine; 3] = [
         kernel_arguments: "virtio",
         iommu: &["-device", "virtio-iommu-pci"],
         with_card: true,
-        tests: CARD_TESTS,
+        tests: &[CONFORMANCE],
     },
     Machine {
         name: "edu",
@@ -139,7 +138,7 @@ fn guest_programs() -> Result<Vec<(String, PathBuf)>, TaskError> {
     let mut tests = vec!["test", "--no-run", "--test", "conformance", "--test", "card"];
     tests.extend(packages);
     let mut found = build(&tests)?;
-    found.extend(build(&["build", "--package", "glovebox-driver", "--example", "edu"])?);
+    found.extend(build(&["build", "--package", "glovebox-driver", "--example", "edu", "--example", "memlock"])?);
     Ok(found)
 }
 
