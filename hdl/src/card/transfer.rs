@@ -266,7 +266,9 @@ impl<const L: usize, const L3: usize> Logic for TransferEngine<L, L3> {
 
         self.ready.next = self.step.q.val() == TransferStep::AwaitStart;
         self.dma_start.next = self.step.q.val() == TransferStep::Begin;
-        self.dma_stop.next = self.step.q.val() == TransferStep::AwaitQuiet;
+        self.dma_stop.next = (self.step.q.val() == TransferStep::AwaitQuiet)
+            | (self.step.q.val() == TransferStep::FaultLow)
+            | (self.step.q.val() == TransferStep::FaultHigh);
         self.dma_clear.next = self.step.q.val() == TransferStep::AwaitEmpty;
         self.done.next = self.step.q.val() == TransferStep::Report;
         self.status.next = self.result.q.val();
