@@ -93,7 +93,7 @@ impl<'a> CardBuild<'a> {
         self
     }
 
-    /// Records waveforms into this VCD file from power-up on. Slow, and about 100 KB a cycle: for short runs.
+    /// Records waveforms into this VCD file from power-up on. Slow and large: for short runs.
     #[must_use]
     pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
         self.trace = Some(path.into());

@@ -92,7 +92,10 @@ impl DescriptorCheck {
         assert_eq!(layout::MAX_POLYNOMIALS, 0xffff, "the kernel takes counts of 16 bits");
         assert_eq!(layout::MAX_COPY_BYTES, 0xffff_ffff, "the kernel takes counts of 32 bits");
         assert_eq!(layout::ADDRESS_ALIGNMENT, 64, "the kernel aligns to beats of 64 bytes");
-        assert!((3..=13).contains(&degree_log2), "log2 of the ring degree {degree_log2}: a command's bytes fit 32 bits");
+        assert!(
+            (3..=13).contains(&degree_log2),
+            "log2 of the ring degree {degree_log2}: a command's bytes fit 32 bits"
+        );
         let code = |status: StatusCode| Constant::new(u64::from(status.code()).into());
         let opcode = |opcode: Opcode| Constant::new(u64::from(opcode.code()).into());
         Self {
@@ -160,8 +163,7 @@ impl Logic for DescriptorCheck {
         self.capability.next = self.commands.val() >> self.head.val().get_bits::<5>(0);
         self.s1_known.d.next = self.head.val().get_bits::<8>(0) < self.opcodes.val();
         self.s1_capable.d.next = self.capability.val().get_bit(0) & !self.head.val().get_bits::<3>(5).any();
-        self.s1_reserved.d.next =
-            self.head.val().get_bits::<22>(10).any() | self.count.val().get_bits::<32>(32).any();
+        self.s1_reserved.d.next = self.head.val().get_bits::<22>(10).any() | self.count.val().get_bits::<32>(32).any();
         self.s1_moves.d.next = self.is_copy.val() | self.is_transform.val();
         self.s1_bad_count.d.next = !self.count.val().get_bits::<32>(0).any()
             | (self.is_transform.val() & self.count.val().get_bits::<16>(16).any());

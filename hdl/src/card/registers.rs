@@ -315,8 +315,7 @@ impl Logic for CardRegisters {
         if self.overrun.val() | (self.fail.val() & self.fail_card.val()) {
             self.raised_now.next = self.raised.val() | self.fault_mask.val();
         }
-        self.interrupt_status.d.next =
-            (self.interrupt_status.q.val() & !self.cleared.val()) | self.raised_now.val();
+        self.interrupt_status.d.next = (self.interrupt_status.q.val() & !self.cleared.val()) | self.raised_now.val();
         self.allowed.next = self.raised_now.val() & self.interrupt_enable.q.val();
         self.interrupt_request.d.next = self.allowed.val().get_bits::<16>(0);
         self.interrupt.next = self.interrupt_request.q.val();

@@ -106,7 +106,10 @@ impl RingRegisters {
         let first = registers::RING_CONTROL.of(ring);
         let Some(first) = first else { panic!("ring pair {ring}: the map has room for {}", layout::MAX_RING_PAIRS) };
         let base = first.offset.get() - registers::RING_CONTROL.in_block().offset.get();
-        assert!(layout::RING_BLOCK_STRIDE == 64 && base % 64 == 0, "the decoder is built for blocks of 64 bytes");
+        assert!(
+            layout::RING_BLOCK_STRIDE == 64 && base.is_multiple_of(64),
+            "the decoder is built for blocks of 64 bytes"
+        );
         assert_eq!(ring_control::ENABLE.mask(), 1, "ENABLE is bit 0");
         let at = |register: RingRegister| Constant::new(u64::from(register.in_block().offset.get()).into());
         let high = |register: RingRegister| Constant::new(u64::from(register.in_block().offset.get() + 4).into());
@@ -179,8 +182,7 @@ impl Logic for RingRegisters {
         dff_setup!(self, clock, enabled, s_log2, s_base_low, s_base_high, s_tail, s_head);
         dff_setup!(self, clock, c_base_low, c_base_high, c_log2, c_head, c_tail, vector, s1_hit, s1_data);
         dff_setup!(self, clock, s1_ahead, s1_ahead_log2, s1_doorbell, s2_overrun, s1_used, s2_request, s3_request);
-        self.write.next =
-            self.write_valid.val() & (self.write_offset.val().get_bits::<10>(6) == self.base.val());
+        self.write.next = self.write_valid.val() & (self.write_offset.val().get_bits::<10>(6) == self.base.val());
         self.at.next = self.write_offset.val().get_bits::<6>(0);
 
         // The card's own steps.
@@ -241,8 +243,7 @@ impl Logic for RingRegisters {
 
         // Too far: distance - 1 has a bit at or above the ring's size, and the distance is not 0.
         self.laps.next = self.s1_ahead.q.val() >> self.s1_ahead_log2.q.val();
-        self.s2_overrun.d.next =
-            self.s1_doorbell.q.val() & self.laps.val().any() & !self.s1_ahead.q.val().all();
+        self.s2_overrun.d.next = self.s1_doorbell.q.val() & self.laps.val().any() & !self.s1_ahead.q.val().all();
         self.overrun.next = self.s2_overrun.q.val();
 
         // Something to do.

@@ -377,8 +377,7 @@ impl Logic for Sequencer {
 
         // The completion, twice in its beat; the strobe chooses.
         self.cycles.reset.next = self.reset.val() | (self.step.q.val() == Step::FetchStart);
-        self.cycles_word.next =
-            (self.cycles.high.val().to_bits::<64>() << 32) | self.cycles.low.val().to_bits::<64>();
+        self.cycles_word.next = (self.cycles.high.val().to_bits::<64>() << 32) | self.cycles.low.val().to_bits::<64>();
         self.phase_word.next = self.phase.q.val().into();
         self.last_word.next = (self.phase_word.val() << 63)
             | (self.head_word.q.val().get_bits::<8>(0).to_bits::<64>() << 48)
@@ -423,10 +422,8 @@ impl Logic for Sequencer {
         self.head_step.next = self.descriptor.val();
         self.command_done.next = (self.step.q.val() == Step::Record) & !self.status.q.val().any();
         self.command_failed.next = (self.step.q.val() == Step::Record) & self.status.q.val().any();
-        self.dma_clear.next =
-            (self.step.q.val() == Step::FetchFault) | (self.step.q.val() == Step::CompleteFault);
-        self.fail_card.next =
-            (self.step.q.val() == Step::FetchFault) | (self.step.q.val() == Step::CompleteFault);
+        self.dma_clear.next = (self.step.q.val() == Step::FetchFault) | (self.step.q.val() == Step::CompleteFault);
+        self.fail_card.next = (self.step.q.val() == Step::FetchFault) | (self.step.q.val() == Step::CompleteFault);
         self.fail.next = ((self.step.q.val() == Step::Record) & self.status.q.val().any())
             | (self.step.q.val() == Step::FetchFault)
             | (self.step.q.val() == Step::CompleteFault);

@@ -16,6 +16,7 @@
 
 use super::arbiter::RoundRobin;
 use super::axi_lite::AxiLiteSlave;
+use super::burst::BEATS;
 use super::check::ENGINE_TRANSFER;
 use super::dma_switch::DmaSwitch;
 use super::read_dma::ReadDma;
@@ -24,7 +25,6 @@ use super::ring::RingRegisters;
 use super::sequencer::Sequencer;
 use super::transfer::TransferEngine;
 use super::write_dma::WriteDma;
-use super::burst::BEATS;
 use crate::ntt::Plan;
 use crate::prelude::*;
 use crate::word::Lanes;

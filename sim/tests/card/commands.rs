@@ -81,7 +81,10 @@ fn rings_all_with_work_are_served_in_turn() {
     while !bench.card.is_idle() {
         bench.card.step().unwrap();
         for ring in 0..rings as usize {
-            order.extend((order.iter().filter(|&&r| r == ring).count() < bench.card.interrupts()[ring + 1] as usize).then_some(ring));
+            order.extend(
+                (order.iter().filter(|&&r| r == ring).count() < bench.card.interrupts()[ring + 1] as usize)
+                    .then_some(ring),
+            );
         }
     }
     let expected: Vec<usize> = (0..3).flat_map(|_| 0..rings as usize).collect();
@@ -134,7 +137,11 @@ fn registers_read_back_as_the_software_card_does() {
         for offset in (0..0x1400).step_by(4) {
             if pass == 1 && offset != registers::CONTROL.offset.get() {
                 // No doorbell beyond its ring, which would stop the card: an overrun has a test of its own.
-                let value = if offset >= 0x1000 && matches!(offset % 64, 0x10 | 0x24) { 0 } else { values[offset as usize / 4] as u32 };
+                let value = if offset >= 0x1000 && matches!(offset % 64, 0x10 | 0x24) {
+                    0
+                } else {
+                    values[offset as usize / 4] as u32
+                };
                 bench.card.write32(offset, value).unwrap();
                 software.write32(offset, value);
             }

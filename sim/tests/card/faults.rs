@@ -166,7 +166,12 @@ fn doorbell_beyond_its_ring_stops_the_card_before_anything_is_fetched() {
 fn soft_reset_in_mid_command_lets_transfers_end_and_leaves_reset_values() {
     for seed in 1..12 {
         let mut bench = Bench::new(8, 256, Traffic::random(seed), seed);
-        let command = bench.command(if seed % 2 == 0 { Opcode::Ntt } else { Opcode::Copy }, if seed % 2 == 0 { 40 } else { 60_000 }, 0, 0x40_000);
+        let command = bench.command(
+            if seed % 2 == 0 { Opcode::Ntt } else { Opcode::Copy },
+            if seed % 2 == 0 { 40 } else { 60_000 },
+            0,
+            0x40_000,
+        );
         bench.queue(0, command);
         bench.doorbell(0);
         for _ in 0..150 * seed {
