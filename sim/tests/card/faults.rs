@@ -26,7 +26,7 @@ fn descriptors_of_every_kind_are_judged_as_the_map_says() {
     let mut counts = [0; 8];
     for round in 0..400 {
         let mut words = base;
-        words[0] = words[0] & !0xff | next() % 12;
+        words[0] = (words[0] & !0xff) | (next() % 12);
         for _ in 0..next() % 3 {
             let (word, bit) = (next() as usize % 4, next() % 64);
             words[word] ^= 1 << bit;
