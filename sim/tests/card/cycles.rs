@@ -10,7 +10,7 @@ const BASELINE: &str = include_str!("cycle_baseline.txt");
 /// Latency of host memory for the table: about that of PCIe at 100 MHz.
 const LATENCY_CYCLES: u32 = 60;
 
-/// The lines of one card: cycles from doorbell to idle less the idle time, and those that the completion reports.
+/// The lines of one card: the cycles that completions report.
 fn lines(lanes: usize, degree: usize, table: &mut String) {
     let mut bench = Bench::new(lanes, degree, Traffic::steady(LATENCY_CYCLES), 1);
     bench.put(0, &words(9, 64 * degree));
