@@ -1,4 +1,8 @@
-//! The conformance suite over the software model: in the same process and through a socket.
+//! The conformance suite over every road.
+//!
+//! In the same process and through a socket, always; and on the card that the environment names, if it names one:
+//! `GLOVEBOX_CARD=vfio:0000:01:00.0 cargo test -p glovebox-driver --test conformance`. In a guest with a kernel:
+//! `cargo xtask vm-test`.
 
 use glovebox_driver::in_process::InProcessBus;
 use glovebox_driver::model::{ModelConfig, SoftwareCard};
@@ -35,4 +39,13 @@ fn model_behind_a_socket_passes_the_suite() {
         let passed = conformance::run_all(&|c| Device::open_with(&server.address(), c), 2).unwrap();
         assert_eq!(passed.len(), conformance::CASES.len());
     }
+}
+
+/// The device named by `GLOVEBOX_CARD`; the software model in this process if none is.
+#[test]
+fn the_card_named_by_the_environment_passes_the_suite() {
+    let Some(name) = std::env::var_os("GLOVEBOX_CARD") else { return model_in_process_passes_the_suite() };
+    let address = name.to_str().unwrap().parse().unwrap();
+    let passed = conformance::run_all(&|c| Device::open_with(&address, c), 3).unwrap();
+    assert_eq!(passed.len(), conformance::CASES.len());
 }

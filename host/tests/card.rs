@@ -1,4 +1,5 @@
-//! The engine on a card in software: same bits as the golden model, and the CPU when the card fails.
+//! The engine on a card in software: same bits as the golden model, and the CPU when the card fails. One test also runs
+//! on a card that the environment names: `GLOVEBOX_CARD=vfio:0000:01:00.0 cargo test -p glovebox --test card`.
 
 use glovebox::client::ClientKey;
 use glovebox::cpu::Luts;
@@ -39,9 +40,8 @@ fn card_engine_equals_golden_for_single_and_several_tables_and_extractions() {
     for set in [params::TOY_INSECURE, two_levels, k2] {
         let f = fixture(set, 8);
         let inputs = f.client.encrypt(&[0, 3, 9, 15, 7]).unwrap();
-        let tables: Vec<u64> = (0..5)
-            .flat_map(|i| Lut::from_fn(&set, |x| (x + i) % 16).unwrap().ciphertext().words().to_vec())
-            .collect();
+        let tables: Vec<u64> =
+            (0..5).flat_map(|i| Lut::from_fn(&set, |x| (x + i) % 16).unwrap().ciphertext().words().to_vec()).collect();
         let one = &tables[..set.bootstrap.glwe_len()];
         let card = Engine::open(&f.device, &f.keys).unwrap();
         let golden = Engine::open(&Device::Golden, &f.keys).unwrap();
@@ -105,4 +105,22 @@ fn batches_that_do_not_fit_are_refused_by_every_device() {
         }
         assert_eq!(engine.bootstrap(&batch(&[], Luts::One(&lut), &[0])).unwrap(), Vec::<u64>::new());
     }
+}
+
+/// Default parameters on the device named by `GLOVEBOX_CARD`; on a software card if none is.
+#[test]
+fn full_size_bootstraps_on_the_card_equal_golden() {
+    let set = params::CPU_KS_PBS_TUNIFORM_2M128;
+    let f = fixture(set, 11);
+    let device = std::env::var("GLOVEBOX_CARD").map_or(f.device, |name| name.parse().unwrap());
+    let lut = Lut::from_fn(&set, |x| (x * x + 1) % 16).unwrap();
+    let inputs = f.client.encrypt(&[3, 12]).unwrap();
+    let batch = Batch { inputs: &inputs, luts: Luts::One(lut.ciphertext().words()), extract: &[0] };
+    let golden = Engine::open(&Device::Golden, &f.keys).unwrap().bootstrap(&batch).unwrap();
+    let card = Engine::open(&device, &f.keys).unwrap();
+    let outputs = card.bootstrap(&batch).unwrap();
+    assert!(outputs == golden, "{device} and golden differ");
+    assert_eq!(f.client.decrypt(&outputs).unwrap(), [10, 1]);
+    let stats = card.stats();
+    assert!(stats.fallbacks == 0 && stats.card.commands > 0, "{stats:?}");
 }

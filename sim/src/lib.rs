@@ -2,6 +2,7 @@
 
 pub mod card;
 mod error;
+pub mod synthesis;
 pub mod verilator;
 
 pub use error::SimError;

@@ -2,8 +2,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod fpga;
+mod vm;
 
 use clap::{Parser, Subcommand};
+use glovebox_sim::synthesis;
 use glovebox_sim::verilator::{self, Tool};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -32,8 +34,12 @@ enum Task {
     },
     /// Set up, then check formatting, lints and all tests: what CI runs.
     Test,
-    /// Synthesise a design for a board with yosys and print what it takes.
+    /// Let everything go wrong between host and card that can, and print the table of faults and outcomes.
+    Faults,
+    /// Synthesise, place and route a design for a board and print what it takes and how fast it is.
     Fpga(fpga::Arguments),
+    /// Test the driver through a real kernel: QEMU, a virtual IOMMU, stock vfio-pci, the simulated card.
+    VmTest(vm::Arguments),
 }
 
 /// The folder of the workspace: the one above this package.
@@ -81,13 +87,8 @@ fn setup_verilator() -> Result<(), TaskError> {
 
 /// Finds or installs yosys.
 fn setup_yosys() -> Result<(), TaskError> {
-    let folder = verilator::tools_dir();
-    if folder.join("pyosys").is_dir() {
-        println!("yosys is there");
-        return Ok(());
-    }
-    show("installing yosys", || Ok(verilator::install_yosys(&folder)?))?;
-    println!("yosys is installed in {}", folder.display());
+    let installed = show("installing yosys", || Ok(synthesis::install_yosys()?))?;
+    println!("yosys is {}", if installed { "installed" } else { "there" });
     Ok(())
 }
 
@@ -115,12 +116,41 @@ fn test() -> Result<(), TaskError> {
     cargo(&["test", "--package", "glovebox-tfhe-oracle"])
 }
 
+/// Runs the driver's fault tests and prints the rows that they print as one table.
+fn faults() -> Result<(), TaskError> {
+    let arguments =
+        ["test", "--package", "glovebox-driver", "--test", "faults", "--", "--nocapture", "--test-threads=1"];
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(arguments)
+        .current_dir(root())
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(format!("{text}\na fault is not survived").into());
+    }
+    // The test runner prints its own words at the beginning of a line.
+    let rows: Vec<Vec<&str>> =
+        text.lines().filter_map(|line| Some(line.split_once("fault-table\t")?.1.split('\t').collect())).collect();
+    let header = vec!["fault", "what became of the commands", "afterwards"];
+    let all: Vec<&Vec<&str>> = std::iter::once(&header).chain(&rows).collect();
+    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1)];
+    for row in &all {
+        println!("{:<a$}  {:<b$}  {}", row[0], row[1], row[2], a = widths[0], b = widths[1]);
+    }
+    println!("{} faults survived", rows.len());
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup => setup_verilator().and_then(|()| setup_yosys()),
         Task::Demo { arguments } => demo(&arguments),
         Task::Test => test(),
+        Task::Faults => faults(),
         Task::Fpga(arguments) => fpga::run(&arguments),
+        Task::VmTest(arguments) => vm::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

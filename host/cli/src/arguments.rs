@@ -39,7 +39,7 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct SimulatedCard {
     /// Lanes of the simulated card: coefficients a cycle.
-    #[arg(long, default_value_t = 32, value_parser = lanes)]
+    #[arg(long, default_value_t = 8, value_parser = lanes)]
     pub(crate) lanes: u32,
 }
 

@@ -59,8 +59,7 @@ pub(crate) fn run(options: &Bootstrap) -> Result<Outcome, CliError> {
         cpu_fallbacks: stats.fallbacks,
         wall_seconds: stats.wall.as_secs_f64(),
         cycles: has_card.then_some(stats.card.cycles),
-        counters: has_card
-            .then_some(Counters { commands: stats.card.commands, transforms: stats.card.transforms }),
+        counters: has_card.then_some(Counters { commands: stats.card.commands, transforms: stats.card.transforms }),
     };
     if options.json {
         report::print_json(&summary)?;

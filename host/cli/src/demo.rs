@@ -10,7 +10,9 @@ use glovebox::evaluation::EvaluationKeys;
 use glovebox::golden::params::{CPU_KS_PBS_TUNIFORM_2M128, ParameterSet};
 use glovebox::table::Table;
 use glovebox::{Batch, Device, Engine};
+use indicatif::HumanBytes;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// What one device did.
@@ -126,7 +128,11 @@ pub(crate) fn run(options: &Demo) -> Result<Outcome, CliError> {
         bits_agree: work.iter().all(|w| w.words_compared == w.words_equal),
         work,
     };
-    if options.json { report::print_json(&result)? } else { report::print(&text(&result, &set, &keys))? }
+    if options.json {
+        report::print_json(&result)?
+    } else {
+        report::print(&text(&result, &set, &keys))?
+    }
     Ok(if result.answers_agree && result.bits_agree { Outcome::Done } else { Outcome::Disagreement })
 }
 
@@ -136,22 +142,22 @@ fn pick(samples: &[AuditSample], wanted: usize) -> Vec<&AuditSample> {
     (0..wanted).map(|i| &samples[i * samples.len() / wanted]).collect()
 }
 
-/// Recomputes samples on another device, in one batch for each list of extracted coefficients, and compares every word.
+/// Recomputes samples on another device, all in one batch, and compares every word.
 fn audit(opened: &Opened, what: &str, samples: &[&AuditSample], set: &ParameterSet) -> Result<Work, CliError> {
     let spinner = progress::spinner(&format!("{}: {} bootstraps", opened.name, samples.len()));
     let big = set.bootstrap.big_lwe_dimension().0 + 1;
+    // A batch has one list of coefficients to extract: all that any sample wants.
+    let extract: Vec<usize> =
+        samples.iter().flat_map(|s| s.extract.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+    let inputs: Vec<u64> = samples.iter().flat_map(|s| s.input.iter().copied()).collect();
+    let luts: Vec<u64> = samples.iter().flat_map(|s| s.lut.iter().copied()).collect();
+    let outputs = opened.engine.bootstrap(&Batch { inputs: &inputs, luts: Luts::Each(&luts), extract: &extract })?;
     let (mut compared, mut equal) = (0, 0);
-    let mut rest: Vec<&AuditSample> = samples.to_vec();
-    while let Some(first) = rest.first() {
-        let extract = first.extract.clone();
-        let (batch, others): (Vec<&AuditSample>, Vec<&AuditSample>) = rest.iter().partition(|s| s.extract == extract);
-        rest = others;
-        let inputs: Vec<u64> = batch.iter().flat_map(|s| s.input.iter().copied()).collect();
-        let luts: Vec<u64> = batch.iter().flat_map(|s| s.lut.iter().copied()).collect();
-        let outputs = opened.engine.bootstrap(&Batch { inputs: &inputs, luts: Luts::Each(&luts), extract: &extract })?;
-        for (sample, output) in batch.iter().zip(outputs.chunks_exact(big * extract.len())) {
-            compared += output.len();
-            equal += output.iter().zip(&sample.outputs).filter(|(a, b)| a == b).count();
+    for (sample, output) in samples.iter().zip(outputs.chunks_exact(big * extract.len())) {
+        for (coefficient, expected) in sample.extract.iter().zip(sample.outputs.chunks_exact(big)) {
+            let found = extract.iter().zip(output.chunks_exact(big)).find(|(at, _)| *at == coefficient);
+            compared += expected.len();
+            equal += found.map_or(0, |(_, words)| words.iter().zip(expected).filter(|(a, b)| a == b).count());
         }
     }
     spinner.finish_and_clear();
@@ -174,7 +180,6 @@ fn audit(opened: &Opened, what: &str, samples: &[&AuditSample], set: &ParameterS
 
 fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
     let p = keys.parameters();
-    let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let failure = r.log2_failure_probability.map_or(String::new(), |f| format!(", failure probability 2^{f}"));
     let rows: Vec<Vec<String>> = r
         .work
@@ -202,13 +207,17 @@ fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
     let lines = [
         format!("question          {}", r.query),
         format!("encrypted answer  {}", r.answer),
-        format!("plain answer      {}   {}", r.plaintext_answer, if r.answers_agree { "(equal)" } else { "(DIFFERENT)" }),
+        format!(
+            "plain answer      {}   {}",
+            r.plaintext_answer,
+            if r.answers_agree { "(equal)" } else { "(DIFFERENT)" }
+        ),
         String::new(),
         format!(
             "data              {} patients, {} ciphertexts, {} up (seeded), encrypted in {:.1} s",
             r.rows,
             r.encrypted_cells,
-            mib(r.table_bytes),
+            HumanBytes(r.table_bytes as u64),
             r.encryption_seconds
         ),
         format!(
@@ -217,7 +226,7 @@ fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
             p.lwe_dimension,
             p.ring_degree,
             p.glwe_dimension,
-            mib(r.key_bytes)
+            HumanBytes(r.key_bytes as u64)
         ),
         format!("sample            one bootstrap each of: {}", r.sampled_steps.join(", ")),
         String::new(),

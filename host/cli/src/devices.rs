@@ -25,12 +25,9 @@ pub(crate) fn run(options: &Devices) -> Result<Outcome, CliError> {
         command: None,
     }];
     entries.push(match glovebox_sim::verilator::Tool::find() {
-        Ok(tool) => Entry {
-            device: "sim".into(),
-            usable: true,
-            detail: format!("Verilator {}", tool.version()),
-            command: None,
-        },
+        Ok(tool) => {
+            Entry { device: "sim".into(), usable: true, detail: format!("Verilator {}", tool.version()), command: None }
+        }
         Err(_) => Entry {
             device: "sim".into(),
             usable: false,

@@ -40,7 +40,7 @@ pub(crate) fn note(text: &str) {
 /// A table with aligned columns; those named in `numbers` to the right.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>], numbers: &[usize]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header.to_vec());
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
     for row in rows {
         table.add_row(row.clone());
     }

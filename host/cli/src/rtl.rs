@@ -3,7 +3,7 @@
 use crate::arguments::Rtl;
 use crate::{CliError, Outcome, report};
 use glovebox::interchange;
-use glovebox_hdl::catalogue::Design;
+use glovebox_hdl::Design;
 
 pub(crate) fn run(options: &Rtl) -> Result<Outcome, CliError> {
     let Some(name) = &options.design else {
@@ -28,6 +28,11 @@ pub(crate) fn run(options: &Rtl) -> Result<Outcome, CliError> {
     let path = options.out.join(format!("{}.v", design.top));
     interchange::write_public(&path, verilog.as_bytes())?;
     let modules = verilog.lines().filter(|line| line.starts_with("module ")).count();
-    report::print(&format!("{}: top module {}, {modules} modules, {} lines", path.display(), design.top, verilog.lines().count()))?;
+    report::print(&format!(
+        "{}: top module {}, {modules} modules, {} lines",
+        path.display(),
+        design.top,
+        verilog.lines().count()
+    ))?;
     Ok(Outcome::Done)
 }

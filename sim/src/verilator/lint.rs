@@ -1,9 +1,8 @@
 //! Static checks of generated Verilog.
 
-use super::tool::{Tool, models_dir, printed, tools_dir};
-use crate::SimError;
+use super::tool::{Tool, models_dir, printed};
+use crate::{SimError, synthesis};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// Warnings switched off, each with its reason. Everything else of `-Wall` must be clean; width warnings stay on.
 const WAIVED: &[(&str, &str)] = &[
@@ -62,51 +61,24 @@ pub fn lint(top: &str, verilog: &str) -> Result<(), SimError> {
 /// # Errors
 /// [`SimError::Lint`] with yosys's messages; [`SimError::ToolMissing`] if its Python module is not installed.
 pub fn check_synthesis(top: &str, verilog: &str) -> Result<(), SimError> {
-    let module = tools_dir().join("pyosys");
-    let missing = |tried: String| SimError::ToolMissing {
-        tool: "yosys",
-        needed: "the Python module pyosys 0.70",
-        tried,
-        variable: "PYTHONPATH",
-    };
     let scratch = Scratch::new("yosys", top)?;
-    let file = scratch.0.join(format!("{top}.v"));
-    write_file(&file, verilog)?;
-    let script = format!(
-        "\
-import sys
-try:
-    from pyosys import libyosys as ys
-except ImportError as e:
-    print(e)
-    sys.exit(42)
-d = ys.Design()
-for c in ['read_verilog -sv {file}', 'hierarchy -check -top {top}', 'proc', 'check -assert',
-          'select -assert-none t:$dlatch t:$adlatch t:$dlatchsr t:$sr']:
-    ys.run_pass(c, d)
-",
-        file = file.display()
-    );
-    let mut path = std::ffi::OsString::from(&module);
-    if let Some(more) = std::env::var_os("PYTHONPATH") {
-        path.push(":");
-        path.push(more);
-    }
-    let output = Command::new("python3")
-        .args(["-c", &script])
-        .env("PYTHONPATH", path)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| missing(format!("python3: {e}")))?;
-    match output.status.code() {
-        Some(0) => Ok(()),
-        Some(42) => Err(missing(format!("{}: {}", module.display(), printed(&output)))),
-        _ => {
-            let text = printed(&output);
-            let lines: Vec<&str> =
-                text.lines().filter(|l| l.contains("ERROR") || l.contains("Warning") || l.contains("latch")).collect();
-            let messages = if lines.is_empty() { text } else { lines.join("\n") };
+    write_file(&scratch.0.join(format!("{top}.v")), verilog)?;
+    let commands = [
+        &format!("read_verilog -sv {top}.v"),
+        &format!("hierarchy -check -top {top}"),
+        "proc",
+        "check -assert",
+        "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr t:$sr",
+    ];
+    match synthesis::yosys(top, &scratch.0, &commands) {
+        Err(SimError::Tool { output, .. }) => {
+            let lines: Vec<&str> = output
+                .lines()
+                .filter(|l| l.contains("ERROR") || l.contains("Warning") || l.contains("latch"))
+                .collect();
+            let messages = if lines.is_empty() { output } else { lines.join("\n") };
             Err(SimError::Lint { design: top.to_string(), messages })
         }
+        other => other.map(|_| ()),
     }
 }

