@@ -4,7 +4,7 @@
 //! Range:     `address` a multiple of 64; `beats` 0 to 2^26; the range does not wrap
 //! Handshake: `start` begins a transfer once the last one is done; `done` is true from its end to the next `start`;
 //!            ready/valid stream; AXI4, one id, INCR bursts of up to 16 beats of 64 bytes that never cross 4 KiB
-//! Latency:   4 cycles from `start` to ARVALID, 2 from a beat of R to the stream; one beat a cycle
+//! Latency:   3 cycles from `start` to ARVALID, 2 from a beat of R to the stream; one beat a cycle
 //! Reset:     `reset` clears control, synchronous, active high; assert it only while `quiet`, or when the bus is reset too
 //! Limits:    up to [`DEPTH`] beats are under way. Room is promised before a burst is asked for, so RREADY is always 1
 //!
