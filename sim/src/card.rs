@@ -93,7 +93,7 @@ impl<'a> CardBuild<'a> {
         self
     }
 
-    /// Records waveforms into this VCD file from power-up on. Slow, and about 100 KB a cycle: for short runs.
+    /// Records waveforms into this VCD file from power-up on. Slow and large: for short runs.
     #[must_use]
     pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
         self.trace = Some(path.into());
@@ -532,7 +532,7 @@ impl CardSimulation {
         let whole = self.host.as_ref().is_some_and(|host| host.read(burst.address, &mut bytes).is_ok());
         let beats = bytes.chunks_exact_mut(BEAT).enumerate().map(|(index, chunk)| {
             let address = burst.address + (index * BEAT) as u64;
-            let fault = !whole && !self.host.as_ref().is_some_and(|host| host.read(address, chunk).is_ok());
+            let fault = !whole && self.host.as_ref().is_none_or(|host| host.read(address, chunk).is_err());
             let mut beat = [0; BEAT];
             beat.copy_from_slice(chunk);
             (beat, fault)

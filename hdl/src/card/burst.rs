@@ -4,7 +4,7 @@
 //! 1024 bytes and none is longer than [`BURST_BEATS`] beats, so none crosses a 4 KiB boundary
 //! Range:     `address` a multiple of 64; `beats` 0 to 2^26; the range does not wrap
 //! Handshake: `start` loads a transfer; `valid` offers a burst until `take`; `stop` holds back what is not yet offered
-//! Latency:   2 cycles from `start` to the first `valid`; one burst every 3 cycles
+//! Latency:   2 cycles from `start` to the first `valid`; one burst every 2 cycles, 3 after a carry into the high half
 //! Reset:     `reset` forgets the transfer; synchronous, active high; address has none
 //! Limits:    `start` during a transfer replaces it
 

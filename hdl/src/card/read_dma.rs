@@ -4,12 +4,13 @@
 //! Range:     `address` a multiple of 64; `beats` 0 to 2^26; the range does not wrap
 //! Handshake: `start` begins a transfer once the last one is done; `done` is true from its end to the next `start`;
 //!            ready/valid stream; AXI4, one id, INCR bursts of up to 16 beats of 64 bytes that never cross 4 KiB
-//! Latency:   4 cycles from `start` to ARVALID, 2 from a beat of R to the stream; one beat a cycle
+//! Latency:   3 cycles from `start` to ARVALID, 2 from a beat of R to the stream; one beat a cycle
 //! Reset:     `reset` clears control, synchronous, active high; assert it only while `quiet`, or when the bus is reset too
 //! Limits:    up to [`DEPTH`] beats are under way. Room is promised before a burst is asked for, so RREADY is always 1
 //!
 //! An error response ends the transfer: no further burst is asked for, `fault` is set and `fault_beat` numbers the first
-//! beat that was refused; `done` follows when the bursts under way are in. `stop` also holds further bursts back, and then
+//! beat that was refused; `done` follows when the bursts under way are in. The stream ends ahead of the refused beat, and
+//! only `reset` makes the engine fit for the next transfer. `stop` also holds further bursts back, and then
 //! `done` does not come: only `reset` ends that.
 
 use super::burst::{BEATS, BurstPlanner};
@@ -169,12 +170,12 @@ impl Logic for ReadDma {
         self.arlen.next = self.s1_length.q.val();
         self.arvalid.next = self.s1_valid.q.val();
 
-        // Take what arrives; refused beats go to the queue too and are dropped with the rest of the transfer.
+        // Take what arrives; a refused beat and all behind it are dropped, and their room stays promised until a reset.
         self.rready.next = true;
         self.arrive.next = self.rvalid.val();
         self.refused.next = self.rvalid.val() & self.rresp.val().get_bit(1);
         self.queue.reset.next = self.reset.val();
-        self.queue.push.next = self.rvalid.val();
+        self.queue.push.next = self.rvalid.val() & !self.rresp.val().get_bit(1) & !self.failed.q.val();
         self.queue.d.next = self.rdata.val();
         self.beat_done.next = self.rvalid.val() & !self.rresp.val().get_bit(1);
         if self.arrive.val() {

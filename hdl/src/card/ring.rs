@@ -3,9 +3,10 @@
 //! request = enabled, SQ_HEAD != SQ_TAIL, and fewer than 2^CQ_LOG2 completions between CQ_HEAD and CQ_TAIL
 //! Range:     as the register map says; indexes count mod 2^32
 //! Handshake: none; one write, one read and one step of either index a cycle
-//! Latency:   `read_data` 1 cycle; `request` 3 cycles from a write or step; `overrun` 2 cycles from a doorbell
+//! Latency:   `read_data` 1 cycle; `request` 3 cycles from a change of the submission ring, 4 of the completion ring;
+//!            `overrun` 2 cycles from a doorbell
 //! Reset:     `reset` brings every register to its reset value; synchronous, active high
-//! Limits:    `request` is stale for 3 cycles after a step: the sequencer waits that out
+//! Limits:    `request` is stale for up to 4 cycles after a step: the sequencer waits that out
 //!
 //! `overrun` comes before the `request` that the same doorbell causes, so that a bad doorbell stops the card before it is
 //! served.
@@ -106,7 +107,10 @@ impl RingRegisters {
         let first = registers::RING_CONTROL.of(ring);
         let Some(first) = first else { panic!("ring pair {ring}: the map has room for {}", layout::MAX_RING_PAIRS) };
         let base = first.offset.get() - registers::RING_CONTROL.in_block().offset.get();
-        assert!(layout::RING_BLOCK_STRIDE == 64 && base % 64 == 0, "the decoder is built for blocks of 64 bytes");
+        assert!(
+            layout::RING_BLOCK_STRIDE == 64 && base.is_multiple_of(64),
+            "the decoder is built for blocks of 64 bytes"
+        );
         assert_eq!(ring_control::ENABLE.mask(), 1, "ENABLE is bit 0");
         let at = |register: RingRegister| Constant::new(u64::from(register.in_block().offset.get()).into());
         let high = |register: RingRegister| Constant::new(u64::from(register.in_block().offset.get() + 4).into());

@@ -5,8 +5,8 @@
 //! Range:     as the register map says
 //! Handshake: `grant` and `granted` from the arbiter; `engine_start` is a pulse, given only while `engine_ready`, and the
 //!            command's words stand still from there until `engine_done`; start pulses and streams of the DMA engines
-//! Latency:   6 cycles from a grant to the fetch, 5 from the descriptor to `engine_start`, 5 from `engine_done` to the
-//!            completion's write, 6 from its acknowledgement to the next grant
+//! Latency:   4 cycles from a grant to `read_start`, 6 from the descriptor to `engine_start`, 4 from `engine_done` to
+//!            `write_start`, 7 from `write_done` to the next grant
 //! Reset:     `reset` gives everything up; synchronous, active high
 //! Limits:    one command at a time, so FENCE has nothing to wait for
 //!

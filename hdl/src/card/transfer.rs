@@ -4,7 +4,7 @@
 //! Range:     words of any value; results of the transforms in [0, p)
 //! Handshake: `start` is a pulse, given only while `ready`; the command stands still until `done`, a pulse with `status` and
 //!            `fault_address`; owns both DMA engines from `start` to `done`
-//! Latency:   1 cycle from `start` to the DMA engines, 1 from the last acknowledgement to `done`
+//! Latency:   1 cycle from `start` to the DMA engines, 2 from the last acknowledgement to `done`
 //! Reset:     `reset` gives the command up; synchronous, active high; `ready` follows once the transforms are empty
 //! Limits:    one command at a time; source and destination are the same range or share no byte
 //!
@@ -266,7 +266,9 @@ impl<const L: usize, const L3: usize> Logic for TransferEngine<L, L3> {
 
         self.ready.next = self.step.q.val() == TransferStep::AwaitStart;
         self.dma_start.next = self.step.q.val() == TransferStep::Begin;
-        self.dma_stop.next = self.step.q.val() == TransferStep::AwaitQuiet;
+        self.dma_stop.next = (self.step.q.val() == TransferStep::AwaitQuiet)
+            | (self.step.q.val() == TransferStep::FaultLow)
+            | (self.step.q.val() == TransferStep::FaultHigh);
         self.dma_clear.next = self.step.q.val() == TransferStep::AwaitEmpty;
         self.done.next = self.step.q.val() == TransferStep::Report;
         self.status.next = self.result.q.val();

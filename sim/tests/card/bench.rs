@@ -206,7 +206,7 @@ pub(crate) fn words(seed: u64, count: usize) -> Vec<u64> {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             z ^= z >> 31;
-            if z % 16 == 0 { u64::MAX - (z >> 40) } else { z }
+            if z.is_multiple_of(16) { u64::MAX - (z >> 40) } else { z }
         })
         .collect()
 }

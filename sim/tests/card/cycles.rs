@@ -1,1 +1,54 @@
-//! cycles
+//! Cycles of whole commands on one kind of memory, against the committed table.
+
+use crate::bench::{Bench, words};
+use glovebox_regmap::{Descriptor, Opcode, StatusCode, registers};
+use glovebox_sim::card::Traffic;
+use std::fmt::Write as _;
+
+/// A change is a decision, so it shows in review.
+const BASELINE: &str = include_str!("cycle_baseline.txt");
+/// Latency of host memory for the table: about that of PCIe at 100 MHz.
+const LATENCY_CYCLES: u32 = 60;
+
+/// The lines of one card: the cycles that completions report.
+fn lines(lanes: usize, degree: usize, table: &mut String) {
+    let mut bench = Bench::new(lanes, degree, Traffic::steady(LATENCY_CYCLES), 1);
+    bench.put(0, &words(9, 64 * degree));
+    let far = 64 * 8 * degree;
+    let cases = [
+        ("NOP", Descriptor::new(Opcode::Nop).words()),
+        ("COPY", bench.command(Opcode::Copy, 64, 0, far)),
+        ("COPY", bench.command(Opcode::Copy, 65_536, 0, far)),
+        ("NTT", bench.command(Opcode::Ntt, 1, 0, far)),
+        ("NTT", bench.command(Opcode::Ntt, 32, 0, far)),
+        ("INTT", bench.command(Opcode::Intt, 1, 0, far)),
+        ("INTT", bench.command(Opcode::Intt, 32, 0, far)),
+    ];
+    for (name, words) in cases {
+        let before = bench.read64(registers::BUSY_CYCLES);
+        let done = bench.run(words);
+        assert_eq!(done.status, StatusCode::Ok);
+        let busy = bench.read64(registers::BUSY_CYCLES) - before;
+        assert_eq!(busy, done.cycles, "the counter and the completion of {name} count the same cycles");
+        let _ = writeln!(table, "{lanes} {degree} {name} {} {}", words[1] as u32, done.cycles);
+    }
+    // Many commands behind one doorbell: what a command costs beyond its work.
+    bench.write(registers::CONTROL, 0);
+    for _ in 0..8 {
+        bench.queue(0, Descriptor::new(Opcode::Nop).words());
+    }
+    bench.doorbell(0);
+    bench.settle();
+    bench.write(registers::CONTROL, 1);
+    let from = bench.card.cycles();
+    bench.settle();
+    let _ = writeln!(table, "{lanes} {degree} eight-NOPs-to-idle 0 {}", bench.card.cycles() - from);
+}
+
+#[test]
+fn commands_take_the_cycles_of_the_committed_baseline() {
+    let mut table = format!("# lanes degree command count cycles; host memory of {LATENCY_CYCLES} cycles latency\n");
+    lines(8, 256, &mut table);
+    lines(32, 2048, &mut table);
+    assert_eq!(table, BASELINE, "if the change is meant, replace sim/tests/card/cycle_baseline.txt by the left side");
+}
