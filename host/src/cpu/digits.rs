@@ -44,26 +44,39 @@ fn segment<S: Simd>(
         }
         return;
     }
-    let sign = s.splat_u(0);
-    let mut at = |i: usize| {
-        let (r, p) = (s.load_u(rotated, i), s.load_u(plain, i));
-        let x = s.sub_u(if negate { s.sub_u(sign, r) } else { r }, p);
-        if gadget.level == 1 {
-            s.store(digits, i, s.from_small_int(single_digit(s, gadget.base_log, x)));
-        } else {
-            let mut state = vector_state(s, gadget.bits(), x);
-            for level in 0..gadget.level {
-                let digit = next_vector_digit(s, gadget.base_log, &mut state);
-                s.store(digits, level * stride + i, s.from_small_int(digit));
-            }
-        }
-    };
     for i in (0..len / S::LANES * S::LANES).step_by(S::LANES) {
-        at(i);
+        vector(s, rotated, plain, negate, gadget, digits, stride, i);
     }
     if !len.is_multiple_of(S::LANES) {
         // The last vector overlaps the one before.
-        at(len - S::LANES);
+        vector(s, rotated, plain, negate, gadget, digits, stride, len - S::LANES);
+    }
+}
+
+/// Digits of coefficients i .. i + LANES.
+#[expect(clippy::too_many_arguments, reason = "the loop body of `segment`")]
+#[inline(always)]
+fn vector<S: Simd>(
+    s: S,
+    rotated: &[u64],
+    plain: &[u64],
+    negate: bool,
+    gadget: Gadget,
+    digits: &mut [f64],
+    stride: usize,
+    i: usize,
+) {
+    let (r, p) = (s.load_u(rotated, i), s.load_u(plain, i));
+    let r = if negate { s.sub_u(s.splat_u(0), r) } else { r };
+    let x = s.sub_u(r, p);
+    if gadget.level == 1 {
+        s.store(digits, i, s.from_small_int(single_digit(s, gadget.base_log, x)));
+    } else {
+        let mut state = vector_state(s, gadget.bits(), x);
+        for level in 0..gadget.level {
+            let digit = next_vector_digit(s, gadget.base_log, &mut state);
+            s.store(digits, level * stride + i, s.from_small_int(digit));
+        }
     }
 }
 

@@ -278,34 +278,60 @@ fn inverse_dft8<S: Simd>(s: S, x: [Complex<S>; 8]) -> [Complex<S>; 8] {
     [a, h, g, f, e, d, c, b]
 }
 
+/// The first COUNT points of 8.
+#[inline(always)]
+fn gather<F: Copy, const COUNT: usize>(re: &[F; 8], im: &[F; 8]) -> [(F, F); COUNT] {
+    let mut points = [(re[0], im[0]); COUNT];
+    for j in 0..COUNT {
+        points[j] = (re[j], im[j]);
+    }
+    points
+}
+
+/// The inverse of [`gather`].
+#[inline(always)]
+fn scatter<F: Copy, const COUNT: usize>(points: [(F, F); COUNT], re: &mut [F; 8], im: &mut [F; 8]) {
+    for j in 0..COUNT {
+        (re[j], im[j]) = points[j];
+    }
+}
+
+/// Points i .. i + LANES.
+#[inline(always)]
+fn load<S: Simd>(s: S, re: &[f64], im: &[f64], i: usize) -> Complex<S> {
+    (s.load(re, i), s.load(im, i))
+}
+
+#[inline(always)]
+fn store<S: Simd>(s: S, re: &mut [f64], im: &mut [f64], i: usize, x: Complex<S>) {
+    s.store(re, i, x.0);
+    s.store(im, i, x.1);
+}
+
 /// The radix-LANES step between the first LANES of 8 vectors: factors, then the small transform.
 #[inline(always)]
 fn step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: impl Fn(usize) -> Complex<S>) {
     for j in 1..S::LANES {
         (re[j], im[j]) = multiply(s, (re[j], im[j]), factor(j - 1));
     }
-    let x: [Complex<S>; 8] = std::array::from_fn(|j| (re[j], im[j]));
     if S::LANES == 8 {
-        let y = dft8(s, x);
-        (*re, *im) = (y.map(|y| y.0), y.map(|y| y.1));
+        let y = dft8(s, gather(re, im));
+        scatter(y, re, im);
     } else {
-        for (j, y) in dft4(s, [x[0], x[1], x[2], x[3]]).into_iter().enumerate() {
-            (re[j], im[j]) = y;
-        }
+        let y = dft4(s, gather(re, im));
+        scatter(y, re, im);
     }
 }
 
 /// The inverse of [`step`], times LANES.
 #[inline(always)]
 fn inverse_step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: impl Fn(usize) -> Complex<S>) {
-    let y: [Complex<S>; 8] = std::array::from_fn(|j| (re[j], im[j]));
     if S::LANES == 8 {
-        let x = inverse_dft8(s, y);
-        (*re, *im) = (x.map(|x| x.0), x.map(|x| x.1));
+        let x = inverse_dft8(s, gather(re, im));
+        scatter(x, re, im);
     } else {
-        for (j, x) in inverse_dft4(s, [y[0], y[1], y[2], y[3]]).into_iter().enumerate() {
-            (re[j], im[j]) = x;
-        }
+        let x = inverse_dft4(s, gather(re, im));
+        scatter(x, re, im);
     }
     for j in 1..S::LANES {
         (re[j], im[j]) = multiply_conjugate(s, (re[j], im[j]), factor(j - 1));
@@ -325,26 +351,23 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
             if pass.radix == 4 {
                 let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
                 for i in (base..base + h).step_by(S::LANES) {
-                    let at = |j: usize| (s.load(re, i + j * h), s.load(im, i + j * h));
-                    let y = dft4(
-                        s,
-                        [at(0), multiply(s, at(1), w[0]), multiply(s, at(2), w[1]), multiply(s, at(3), w[2])],
-                    );
-                    for (j, y) in y.into_iter().enumerate() {
-                        s.store(re, i + j * h, y.0);
-                        s.store(im, i + j * h, y.1);
+                    let x = [
+                        load(s, re, im, i),
+                        multiply(s, load(s, re, im, i + h), w[0]),
+                        multiply(s, load(s, re, im, i + 2 * h), w[1]),
+                        multiply(s, load(s, re, im, i + 3 * h), w[2]),
+                    ];
+                    let y = dft4(s, x);
+                    for j in 0..4 {
+                        store(s, re, im, i + j * h, y[j]);
                     }
                 }
             } else {
                 let w = broadcast(s, factors, 0);
                 for i in (base..base + h).step_by(S::LANES) {
-                    let a = (s.load(re, i), s.load(im, i));
-                    let b = multiply(s, (s.load(re, i + h), s.load(im, i + h)), w);
-                    let (sum, difference) = (add(s, a, b), sub(s, a, b));
-                    s.store(re, i, sum.0);
-                    s.store(im, i, sum.1);
-                    s.store(re, i + h, difference.0);
-                    s.store(im, i + h, difference.1);
+                    let (a, b) = (load(s, re, im, i), multiply(s, load(s, re, im, i + h), w));
+                    store(s, re, im, i, add(s, a, b));
+                    store(s, re, im, i + h, sub(s, a, b));
                 }
             }
         }
@@ -357,10 +380,10 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
             a[j] = s.load(re, square * size + j * lanes);
             b[j] = s.load(im, square * size + j * lanes);
         }
-        step(s, &mut a, &mut b, |j| broadcast(s, outer, j));
+        step(s, &mut a, &mut b, #[inline(always)] |j| broadcast(s, outer, j));
         s.transpose(&mut a);
         s.transpose(&mut b);
-        step(s, &mut a, &mut b, |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)));
+        step(s, &mut a, &mut b, #[inline(always)] |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)));
         for j in 0..lanes {
             s.store(out, j * lanes, a[j]);
             s.store(out, size + j * lanes, b[j]);
@@ -384,10 +407,10 @@ pub(crate) fn inverse<S: Simd>(
     for (square, (outer, inner)) in factors.enumerate() {
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
         source(square, &mut a, &mut b);
-        inverse_step(s, &mut a, &mut b, |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)));
+        inverse_step(s, &mut a, &mut b, #[inline(always)] |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)));
         s.transpose(&mut a);
         s.transpose(&mut b);
-        inverse_step(s, &mut a, &mut b, |j| broadcast(s, outer, j));
+        inverse_step(s, &mut a, &mut b, #[inline(always)] |j| broadcast(s, outer, j));
         for j in 0..lanes {
             s.store(re, square * size + j * lanes, a[j]);
             s.store(im, square * size + j * lanes, b[j]);
@@ -400,28 +423,24 @@ pub(crate) fn inverse<S: Simd>(
             if pass.radix == 4 {
                 let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
                 for i in (base..base + h).step_by(S::LANES) {
-                    let at = |j: usize| (s.load(re, i + j * h), s.load(im, i + j * h));
-                    let x = inverse_dft4(s, [at(0), at(1), at(2), at(3)]);
-                    let x = [
-                        x[0],
-                        multiply_conjugate(s, x[1], w[0]),
-                        multiply_conjugate(s, x[2], w[1]),
-                        multiply_conjugate(s, x[3], w[2]),
+                    let y = [
+                        load(s, re, im, i),
+                        load(s, re, im, i + h),
+                        load(s, re, im, i + 2 * h),
+                        load(s, re, im, i + 3 * h),
                     ];
-                    for (j, x) in x.into_iter().enumerate() {
-                        s.store(re, i + j * h, x.0);
-                        s.store(im, i + j * h, x.1);
+                    let x = inverse_dft4(s, y);
+                    store(s, re, im, i, x[0]);
+                    for j in 1..4 {
+                        store(s, re, im, i + j * h, multiply_conjugate(s, x[j], w[j - 1]));
                     }
                 }
             } else {
                 let w = broadcast(s, factors, 0);
                 for i in (base..base + h).step_by(S::LANES) {
-                    let (a, b) = ((s.load(re, i), s.load(im, i)), (s.load(re, i + h), s.load(im, i + h)));
-                    let (sum, difference) = (add(s, a, b), multiply_conjugate(s, sub(s, a, b), w));
-                    s.store(re, i, sum.0);
-                    s.store(im, i, sum.1);
-                    s.store(re, i + h, difference.0);
-                    s.store(im, i + h, difference.1);
+                    let (a, b) = (load(s, re, im, i), load(s, re, im, i + h));
+                    store(s, re, im, i, add(s, a, b));
+                    store(s, re, im, i + h, multiply_conjugate(s, sub(s, a, b), w));
                 }
             }
         }

@@ -85,7 +85,8 @@ impl FloatKey {
         }
         for (column, poly) in accumulator.chunks_exact_mut(degree).enumerate() {
             let key = &ggsw[column * rows * degree..];
-            let source = |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+            let work = &mut work[..degree];
+            fft::inverse(s, &self.plan, #[inline(always)] |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
                 let key = &key[square * rows * 2 * size..];
                 for row in 0..rows {
                     let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
@@ -103,9 +104,7 @@ impl FloatKey {
                         im[j] = s.fma(e, k, s.fma(d, l, im[j]));
                     }
                 }
-            };
-            let work = &mut work[..degree];
-            fft::inverse(s, &self.plan, source, work);
+            }, work);
             let torus = s.splat(18_446_744_073_709_551_616.0);
             for i in (0..degree).step_by(S::LANES) {
                 let x = s.load(work, i);

@@ -500,7 +500,7 @@ impl Task for FloatShare<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self(key, share) = self;
         let mut scratch = FloatScratch::new(key);
-        share.rotate(|index, exponent, accumulator, first| {
+        share.rotate(#[inline(always)] |index, exponent, accumulator, first| {
             key.step(s, index, exponent, accumulator, &mut scratch, first);
         });
     }
@@ -515,7 +515,7 @@ impl IfmaTask for ResidueShare<'_> {
     fn run<S: Ifma>(self, s: S) {
         let Self(key, share) = self;
         let mut scratch = ResidueScratch::new(key);
-        share.rotate(|index, exponent, accumulator, first| {
+        share.rotate(#[inline(always)] |index, exponent, accumulator, first| {
             key.step(s, index, exponent, accumulator, &mut scratch, first);
         });
     }

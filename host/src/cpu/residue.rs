@@ -211,12 +211,11 @@ impl ResidueKey {
                 // Adding 2^52 + M leaves d + M in the low 52 bits.
                 let (offset, mask) = (s.splat(4_503_599_627_370_496.0 + M as f64), s.splat_u((1 << 52) - 1));
                 let mut norm = s.splat(0.0);
-                let source = |i: usize| {
+                prime::forward(s, &self.prime, #[inline(always)] |i: usize| {
                     let d = s.load(digits, i);
                     norm = s.fma(d, d, norm);
                     s.and_u(s.bits(s.add(d, offset)), mask)
-                };
-                prime::forward(s, &self.prime, source, &mut residues[at..at + degree]);
+                }, &mut residues[at..at + degree]);
                 let mut parts = [0.0; 8];
                 s.store(&mut parts, 0, norm);
                 largest = largest.max(parts.iter().sum());
@@ -246,7 +245,7 @@ impl ResidueKey {
         let m = Modulus::new(s);
         let zero = s.splat_u(0);
         let m_inverse = s.splat_u(prime::M_INVERSE);
-        let source = |square: usize, sums: &mut [S::U; 8]| {
+        prime::inverse(s, &self.prime, #[inline(always)] |square: usize, sums: &mut [S::U; 8]| {
             let key = &key[square * rows * size..];
             // Two products of at most (4M) M / 2^52 < M in the high part each keep the reduced sum below 4M.
             for pair in (0..rows).step_by(2) {
@@ -273,11 +272,10 @@ impl ResidueKey {
                     sums[j] = if pair == 0 { sum } else { m.reduce(s, s.add_u(sums[j], sum)) };
                 }
             }
-        };
-        prime::inverse(s, &self.prime, source, remainder);
+        }, remainder);
 
         let key = &self.spectra[start..];
-        let source = |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+        fft::inverse(s, &self.fft, #[inline(always)] |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
             let key = &key[square * rows * 2 * size..];
             for row in 0..rows {
                 let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
@@ -295,8 +293,7 @@ impl ResidueKey {
                     im[j] = s.fma(e, k, s.fma(d, l, im[j]));
                 }
             }
-        };
-        fft::inverse(s, &self.fft, source, &mut work[..degree]);
+        }, &mut work[..degree]);
     }
 }
 
@@ -434,7 +431,7 @@ impl IfmaTask for Convert<'_> {
                 for (r, &c) in reduced.iter_mut().zip(poly) {
                     *r = centred(c).rem_euclid(M.cast_signed()).cast_unsigned();
                 }
-                prime::forward(s, &key.prime, |i| s.load_u(&reduced, i), &mut residues);
+                prime::forward(s, &key.prime, #[inline(always)] |i| s.load_u(&reduced, i), &mut residues);
                 for (square, words) in residues.chunks_exact(size).enumerate() {
                     let at = start + (square * rows + row) * size;
                     for j in (0..size).step_by(S::LANES) {
@@ -448,33 +445,37 @@ impl IfmaTask for Convert<'_> {
     }
 }
 
+#[inline(always)]
+fn load_double<S: Simd>(s: S, x: &[f64], i: usize) -> Double<S> {
+    (s.load(x, 2 * i * S::LANES), s.load(x, (2 * i + 1) * S::LANES))
+}
+
+#[inline(always)]
+fn store_double<S: Simd>(s: S, x: &mut [f64], i: usize, value: Double<S>) {
+    s.store(x, 2 * i * S::LANES, value.0);
+    s.store(x, (2 * i + 1) * S::LANES, value.1);
+}
+
 /// The forward transform in double-double precision, radix 2, one polynomial a lane.
 #[inline(always)]
 fn double_forward<S: Simd>(s: S, factors: &[[f64; 4]], x: &mut [f64]) {
-    let width = 4 * S::LANES;
-    let points = x.len() / width;
+    let points = x.len() / (4 * S::LANES);
     let (mut half, mut blocks) = (points / 2, 1);
     while half > 0 {
         for (block, f) in factors[blocks..2 * blocks].iter().enumerate() {
             let re = (s.splat(f[0]), s.splat(f[1]));
             let im = (s.splat(f[2]), s.splat(f[3]));
             for i in 2 * block * half..(2 * block + 1) * half {
-                let at = |x: &[f64], i: usize, part: usize| {
-                    let i = i * width + 2 * part * S::LANES;
-                    (s.load(x, i), s.load(x, i + S::LANES))
-                };
-                let (a, b) = ([at(x, i, 0), at(x, i, 1)], [at(x, i + half, 0), at(x, i + half, 1)]);
+                let a = [load_double(s, x, 2 * i), load_double(s, x, 2 * i + 1)];
+                let b = [load_double(s, x, 2 * (i + half)), load_double(s, x, 2 * (i + half) + 1)];
                 let t = [
                     double_sub(s, double_mul(s, b[0], re), double_mul(s, b[1], im)),
                     double_add(s, double_mul(s, b[0], im), double_mul(s, b[1], re)),
                 ];
                 for part in 0..2 {
                     let (sum, difference) = (double_add(s, a[part], t[part]), double_sub(s, a[part], t[part]));
-                    for (i, value) in [(i, sum), (i + half, difference)] {
-                        let i = i * width + 2 * part * S::LANES;
-                        s.store(x, i, value.0);
-                        s.store(x, i + S::LANES, value.1);
-                    }
+                    store_double(s, x, 2 * i + part, sum);
+                    store_double(s, x, 2 * (i + half) + part, difference);
                 }
             }
         }

@@ -194,9 +194,15 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {
-        let mut r = rows.map(|x| intrinsic!(_mm256_castsi256_pd(x)));
-        self.transpose(&mut r);
-        *rows = r.map(|x| intrinsic!(_mm256_castpd_si256(x)));
+        let [a, b, c, d, ..] = *rows;
+        intrinsic!({
+            let (p, q) = (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+            let (r, s) = (_mm256_unpacklo_epi64(c, d), _mm256_unpackhi_epi64(c, d));
+            rows[0] = _mm256_permute2x128_si256::<0x20>(p, r);
+            rows[1] = _mm256_permute2x128_si256::<0x20>(q, s);
+            rows[2] = _mm256_permute2x128_si256::<0x31>(p, r);
+            rows[3] = _mm256_permute2x128_si256::<0x31>(q, s);
+        });
     }
     #[inline(always)]
     fn prefetch<T>(self, x: &[T], i: usize) {

@@ -52,25 +52,34 @@ fn ifma_with_ifma<T: IfmaTask>(token: Avx512Ifma, task: T) -> T::Output {
 #[target_feature(enable = "avx512f,avx512dq")]
 #[inline]
 fn transpose8(r: &mut [__m512d; 8]) {
-    // Pairs, then pairs of pairs, then halves.
-    let a: [__m512d; 8] = std::array::from_fn(|i| {
-        let (x, y) = (r[i & !1], r[i | 1]);
-        if i & 1 == 0 { _mm512_unpacklo_pd(x, y) } else { _mm512_unpackhi_pd(x, y) }
-    });
-    // a[2q + s] holds, for 128-bit part c, column 2c + s of rows 2q, 2q + 1.
-    let b: [__m512d; 8] = std::array::from_fn(|i| {
-        // i = 4h + 2e + s: rows 4h .. 4h + 3, parts of parity e.
-        let (h, e, s) = (i >> 2, (i >> 1) & 1, i & 1);
-        let (x, y) = (a[4 * h + s], a[4 * h + 2 + s]);
-        if e == 0 { _mm512_shuffle_f64x2::<0b10_00_10_00>(x, y) } else { _mm512_shuffle_f64x2::<0b11_01_11_01>(x, y) }
-    });
-    // b[4h + 2e + s] = parts (e, e + 2) of rows pair 0, then of rows pair 1 of half h.
-    *r = std::array::from_fn(|j| {
-        let (s, part) = (j & 1, j >> 1);
-        let (e, high) = (part & 1, part >> 1);
-        let (x, y) = (b[2 * e + s], b[4 + 2 * e + s]);
-        if high == 0 { _mm512_shuffle_f64x2::<0b10_00_10_00>(x, y) } else { _mm512_shuffle_f64x2::<0b11_01_11_01>(x, y) }
-    });
+    const EVEN: i32 = 0b10_00_10_00;
+    const ODD: i32 = 0b11_01_11_01;
+    // Pairs of rows: 128-bit part c of `a[2q + s]` is column 2c + s of rows 2q and 2q + 1.
+    let a0 = _mm512_unpacklo_pd(r[0], r[1]);
+    let a1 = _mm512_unpackhi_pd(r[0], r[1]);
+    let a2 = _mm512_unpacklo_pd(r[2], r[3]);
+    let a3 = _mm512_unpackhi_pd(r[2], r[3]);
+    let a4 = _mm512_unpacklo_pd(r[4], r[5]);
+    let a5 = _mm512_unpackhi_pd(r[4], r[5]);
+    let a6 = _mm512_unpacklo_pd(r[6], r[7]);
+    let a7 = _mm512_unpackhi_pd(r[6], r[7]);
+    // Four rows: parts c and c + 2, of columns of parity s.
+    let b0 = _mm512_shuffle_f64x2::<EVEN>(a0, a2);
+    let b1 = _mm512_shuffle_f64x2::<EVEN>(a1, a3);
+    let b2 = _mm512_shuffle_f64x2::<ODD>(a0, a2);
+    let b3 = _mm512_shuffle_f64x2::<ODD>(a1, a3);
+    let b4 = _mm512_shuffle_f64x2::<EVEN>(a4, a6);
+    let b5 = _mm512_shuffle_f64x2::<EVEN>(a5, a7);
+    let b6 = _mm512_shuffle_f64x2::<ODD>(a4, a6);
+    let b7 = _mm512_shuffle_f64x2::<ODD>(a5, a7);
+    r[0] = _mm512_shuffle_f64x2::<EVEN>(b0, b4);
+    r[1] = _mm512_shuffle_f64x2::<EVEN>(b1, b5);
+    r[2] = _mm512_shuffle_f64x2::<EVEN>(b2, b6);
+    r[3] = _mm512_shuffle_f64x2::<EVEN>(b3, b7);
+    r[4] = _mm512_shuffle_f64x2::<ODD>(b0, b4);
+    r[5] = _mm512_shuffle_f64x2::<ODD>(b1, b5);
+    r[6] = _mm512_shuffle_f64x2::<ODD>(b2, b6);
+    r[7] = _mm512_shuffle_f64x2::<ODD>(b3, b7);
 }
 
 macro_rules! implement {
@@ -205,9 +214,31 @@ macro_rules! implement {
             }
             #[inline(always)]
             fn transpose_u(self, rows: &mut [Self::U; 8]) {
-                let mut r = rows.map(|x| intrinsic!(_mm512_castsi512_pd(x)));
-                intrinsic!(transpose8(&mut r));
-                *rows = r.map(|x| intrinsic!(_mm512_castpd_si512(x)));
+                let [a, b, c, d, e, f, g, h] = *rows;
+                intrinsic!({
+                    let mut r = [
+                        _mm512_castsi512_pd(a),
+                        _mm512_castsi512_pd(b),
+                        _mm512_castsi512_pd(c),
+                        _mm512_castsi512_pd(d),
+                        _mm512_castsi512_pd(e),
+                        _mm512_castsi512_pd(f),
+                        _mm512_castsi512_pd(g),
+                        _mm512_castsi512_pd(h),
+                    ];
+                    transpose8(&mut r);
+                    let [a, b, c, d, e, f, g, h] = r;
+                    *rows = [
+                        _mm512_castpd_si512(a),
+                        _mm512_castpd_si512(b),
+                        _mm512_castpd_si512(c),
+                        _mm512_castpd_si512(d),
+                        _mm512_castpd_si512(e),
+                        _mm512_castpd_si512(f),
+                        _mm512_castpd_si512(g),
+                        _mm512_castpd_si512(h),
+                    ];
+                });
             }
             #[inline(always)]
             fn prefetch<T>(self, x: &[T], i: usize) {
