@@ -338,9 +338,9 @@ fn inverse_step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: i
     }
 }
 
-/// Transforms the real coefficients `x`, which serve as working memory, to `out`.
+/// Transforms the real coefficients `x`, which serve as working memory, to `out`; calls `tick` once a square.
 #[inline(always)]
-pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f64]) {
+pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f64], mut tick: impl FnMut()) {
     let points = plan.points;
     let (re, im) = x.split_at_mut(points);
     let (re, im) = (&mut re[..points], &mut im[..points]);
@@ -375,6 +375,7 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
     let factors = plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
     for ((square, out), (outer, inner)) in out.chunks_exact_mut(2 * size).enumerate().zip(factors) {
+        tick();
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
         for j in 0..lanes {
             a[j] = s.load(re, square * size + j * lanes);
@@ -465,8 +466,8 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> Vec<f64> {
             let degree = self.a.len();
             let (mut fa, mut fb) = (vec![0.0; degree], vec![0.0; degree]);
-            forward(s, self.plan, &mut self.a.to_vec(), &mut fa);
-            forward(s, self.plan, &mut self.b.to_vec(), &mut fb);
+            forward(s, self.plan, &mut self.a.to_vec(), &mut fa, || ());
+            forward(s, self.plan, &mut self.b.to_vec(), &mut fb, || ());
             let (mut x, size) = (vec![0.0; degree], S::LANES * S::LANES);
             let source = |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
                 for j in 0..S::LANES {

@@ -6,7 +6,7 @@
 
 use super::digits::difference_digits;
 use super::fft::{self, FftPlan};
-use super::memory::AlignedVec;
+use super::memory::{Ahead, AlignedVec};
 use super::simd::{Kernel, Simd, Task};
 use super::torus::Gadget;
 use glovebox_golden::params::BootstrapParameters;
@@ -76,27 +76,26 @@ impl FloatKey {
         let ggsw_len = rows * columns * degree;
         let ggsw = &self.spectra[index * ggsw_len..];
         let FloatScratch { work, spectra } = scratch;
+        let mut ahead = Ahead::new(&self.spectra, index, ggsw_len, prefetch);
+        // Squares of 2 LANES^2 words: one for every row and for every column.
+        let lines = (ggsw_len / 8).div_ceil((rows + columns) * (degree / (2 * size)));
         for (row, poly) in accumulator.chunks_exact(degree).enumerate() {
             difference_digits(s, poly, exponent, self.gadget, work, degree);
             for (level, digits) in work.chunks_exact_mut(degree).enumerate() {
                 let row = level * columns + row;
-                fft::forward(s, &self.plan, digits, &mut spectra[row * degree..(row + 1) * degree]);
+                let out = &mut spectra[row * degree..(row + 1) * degree];
+                fft::forward(s, &self.plan, digits, out, #[inline(always)] || ahead.ask(s, lines));
             }
         }
         for (column, poly) in accumulator.chunks_exact_mut(degree).enumerate() {
             let key = &ggsw[column * rows * degree..];
             let work = &mut work[..degree];
             fft::inverse(s, &self.plan, #[inline(always)] |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+                ahead.ask(s, lines);
                 let key = &key[square * rows * 2 * size..];
                 for row in 0..rows {
                     let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
-                    let key = &key[row * 2 * size..];
-                    if prefetch {
-                        for line in (0..2 * size).step_by(8) {
-                            s.prefetch(key, ggsw_len + line);
-                        }
-                    }
-                    let key = &key[..2 * size];
+                    let key = &key[row * 2 * size..][..2 * size];
                     for j in 0..S::LANES {
                         let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
                         let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
@@ -135,7 +134,7 @@ impl Task for Convert<'_> {
             for (x, &c) in x.iter_mut().zip(poly) {
                 *x = c.cast_signed() as f64 * unit;
             }
-            fft::forward(s, &key.plan, &mut x, &mut spectrum);
+            fft::forward(s, &key.plan, &mut x, &mut spectrum, || ());
             // Standard order is [n][row][column].
             let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
             let start = (ggsw * columns + column) * rows * degree;

@@ -284,17 +284,17 @@ impl CpuEngine {
         }
         let digits = keys.keyswitch.digits(inputs);
         // Every thread takes a range of columns of all ciphertexts, so that each key word is read once in all.
-        let per_thread = small.div_ceil(self.threads.get()).next_multiple_of(8);
+        let tiles_each = small.div_ceil(keyswitch::TILE).div_ceil(self.threads.get());
+        let columns_each = tiles_each * keyswitch::TILE;
         let mut parts: Vec<(usize, Vec<&mut [u64]>)> =
-            (0..small).step_by(per_thread).map(|start| (start, Vec::with_capacity(count))).collect();
+            (0..small.div_ceil(columns_each)).map(|part| (part * tiles_each, Vec::with_capacity(count))).collect();
         for output in outputs.chunks_exact_mut(small) {
-            for (part, columns) in parts.iter_mut().zip(output.chunks_mut(per_thread)) {
+            for (part, columns) in parts.iter_mut().zip(output.chunks_mut(columns_each)) {
                 part.1.push(columns);
             }
         }
-        let run = |(start, mut columns): (usize, Vec<&mut [u64]>)| {
-            let end = (start + per_thread).min(small);
-            keys.keyswitch.run_columns(inputs, &digits, start..end, &mut columns);
+        let run = |(first_tile, mut columns): (usize, Vec<&mut [u64]>)| {
+            keys.keyswitch.run_columns(keys.kernel, inputs, &digits, first_tile, &mut columns);
         };
         std::thread::scope(|scope| {
             let mut parts = parts.into_iter();

@@ -27,7 +27,7 @@
 use super::digits::difference_digits;
 use super::fft::{self, FftPlan};
 use super::goldilocks;
-use super::memory::AlignedVec;
+use super::memory::{Ahead, AlignedVec};
 use super::prime::{self, M, Modulus, PrimePlan};
 use super::simd::{Ifma, IfmaTask, Kernel, Simd};
 use super::torus::Gadget;
@@ -84,7 +84,34 @@ enum Part {
     OtherHalf,
 }
 
+/// Both parts of the key of the next step.
+struct KeyAhead<'a> {
+    spectra: Ahead<'a, f64>,
+    residues: Ahead<'a, u64>,
+    /// Lines of each part to ask for at a time.
+    lines: usize,
+}
+
+impl KeyAhead<'_> {
+    #[inline(always)]
+    fn ask<S: Simd>(&mut self, s: S) {
+        self.spectra.ask(s, self.lines);
+        self.residues.ask(s, self.lines);
+    }
+}
+
 impl ResidueKey {
+    fn ahead(&self, index: usize, wanted: bool) -> KeyAhead<'_> {
+        let step_len = self.gadget.level * self.columns * self.columns * self.degree;
+        // Asked for in every square of the forward FFT, and of both transforms on the way back.
+        let squares = self.degree / 128 * (self.gadget.level * self.columns + 3 * self.columns);
+        KeyAhead {
+            spectra: Ahead::new(&self.spectra, index, step_len, wanted),
+            residues: Ahead::new(&self.residues, index, step_len, wanted),
+            lines: (step_len / 8).div_ceil(squares),
+        }
+    }
+
     /// Converts a key, if the bound holds for it and the processor has the instructions.
     pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64], kernel: Kernel) -> Option<Self> {
         let degree = parameters.ring_degree.0;
@@ -139,11 +166,12 @@ impl ResidueKey {
         scratch: &mut ResidueScratch,
         prefetch: bool,
     ) {
-        if self.transform_digits(s, exponent, accumulator, scratch, Part::All) > self.squared_norm_limit {
+        let mut ahead = self.ahead(index, prefetch);
+        if self.transform_digits(s, exponent, accumulator, scratch, Part::All, &mut ahead) > self.squared_norm_limit {
             return self.split_step(s, index, exponent, accumulator, scratch);
         }
         for (column, poly) in accumulator.chunks_exact_mut(self.degree).enumerate() {
-            self.multiply_back(s, index, column, scratch, prefetch);
+            self.multiply_back(s, index, column, scratch, &mut ahead);
             add_rounded(s, &scratch.work, &scratch.remainder, poly);
         }
     }
@@ -166,11 +194,12 @@ impl ResidueKey {
             #[inline(always)]
             fn run<S: Ifma>(self, s: S) {
                 let Self(key, index, exponent, accumulator, scratch) = self;
+                let mut ahead = key.ahead(index, false);
                 let mut sums = vec![0i128; accumulator.len()];
                 for part in [Part::Half, Part::OtherHalf] {
-                    key.transform_digits(s, exponent, accumulator, scratch, part);
+                    key.transform_digits(s, exponent, accumulator, scratch, part, &mut ahead);
                     for (column, sums) in sums.chunks_exact_mut(key.degree).enumerate() {
-                        key.multiply_back(s, index, column, scratch, false);
+                        key.multiply_back(s, index, column, scratch, &mut ahead);
                         for ((sum, &high), &r) in sums.iter_mut().zip(&*scratch.work).zip(&*scratch.remainder) {
                             let t = ((high - r as f64) * (1.0 / M as f64)).round_ties_even();
                             *sum += i128::from(r) + i128::from(M) * (t as i128);
@@ -194,6 +223,7 @@ impl ResidueKey {
         accumulator: &[u64],
         scratch: &mut ResidueScratch,
         part: Part,
+        ahead: &mut KeyAhead<'_>,
     ) -> f64 {
         let (degree, columns) = (self.degree, self.columns);
         let ResidueScratch { work, spectra, residues, .. } = scratch;
@@ -219,7 +249,8 @@ impl ResidueKey {
                 let mut parts = [0.0; 8];
                 s.store(&mut parts, 0, norm);
                 largest = largest.max(parts.iter().sum());
-                fft::forward(s, &self.fft, digits, &mut spectra[at..at + degree]);
+                let out = &mut spectra[at..at + degree];
+                fft::forward(s, &self.fft, digits, out, #[inline(always)] || ahead.ask(s));
             }
         }
         largest
@@ -233,7 +264,7 @@ impl ResidueKey {
         index: usize,
         column: usize,
         scratch: &mut ResidueScratch,
-        prefetch: bool,
+        ahead: &mut KeyAhead<'_>,
     ) {
         let degree = self.degree;
         let (rows, size) = (self.gadget.level * self.columns, S::LANES * S::LANES);
@@ -246,19 +277,14 @@ impl ResidueKey {
         let zero = s.splat_u(0);
         let m_inverse = s.splat_u(prime::M_INVERSE);
         prime::inverse(s, &self.prime, #[inline(always)] |square: usize, sums: &mut [S::U; 8]| {
+            ahead.ask(s);
             let key = &key[square * rows * size..];
             // Two products of at most (4M) M / 2^52 < M in the high part each keep the reduced sum below 4M.
             for pair in (0..rows).step_by(2) {
                 let (mut low, mut high) = ([zero; 8], [m.m; 8]);
                 for row in pair..(pair + 2).min(rows) {
                     let digits = &residues[row * degree + square * size..][..size];
-                    let key = &key[row * size..];
-                    if prefetch {
-                        for line in (0..size).step_by(8) {
-                            s.prefetch(key, ggsw_len + line);
-                        }
-                    }
-                    let key = &key[..size];
+                    let key = &key[row * size..][..size];
                     for j in 0..S::LANES {
                         let (d, k) = (s.load_u(digits, j * S::LANES), s.load_u(key, j * S::LANES));
                         low[j] = s.madd_low(low[j], d, k);
@@ -276,16 +302,11 @@ impl ResidueKey {
 
         let key = &self.spectra[start..];
         fft::inverse(s, &self.fft, #[inline(always)] |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+            ahead.ask(s);
             let key = &key[square * rows * 2 * size..];
             for row in 0..rows {
                 let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
-                let key = &key[row * 2 * size..];
-                if prefetch {
-                    for line in (0..2 * size).step_by(8) {
-                        s.prefetch(key, ggsw_len + line);
-                    }
-                }
-                let key = &key[..2 * size];
+                let key = &key[row * 2 * size..][..2 * size];
                 for j in 0..S::LANES {
                     let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
                     let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));

@@ -137,6 +137,10 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_storeu_si256(x[i..i + 4].as_mut_ptr().cast(), v));
     }
     #[inline(always)]
+    fn load_u32(self, x: &[u32], i: usize) -> Self::U {
+        intrinsic!(_mm256_cvtepu32_epi64(_mm_loadu_si128(x[i..i + 4].as_ptr().cast())))
+    }
+    #[inline(always)]
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
         intrinsic!(_mm256_add_epi64(a, b))
     }

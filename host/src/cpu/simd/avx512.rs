@@ -161,6 +161,10 @@ macro_rules! implement {
                 intrinsic!(_mm512_storeu_si512(x[i..i + 8].as_mut_ptr().cast(), v));
             }
             #[inline(always)]
+            fn load_u32(self, x: &[u32], i: usize) -> Self::U {
+                intrinsic!(_mm512_cvtepu32_epi64(_mm256_loadu_si256(x[i..i + 8].as_ptr().cast())))
+            }
+            #[inline(always)]
             fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
                 intrinsic!(_mm512_add_epi64(a, b))
             }

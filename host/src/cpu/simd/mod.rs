@@ -73,6 +73,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `x[i..i + LANES]`.
     fn load_u(self, x: &[u64], i: usize) -> Self::U;
     fn store_u(self, x: &mut [u64], i: usize, v: Self::U);
+    /// `x[i..i + LANES]`, widened without sign.
+    fn load_u32(self, x: &[u32], i: usize) -> Self::U;
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
     fn sub_u(self, a: Self::U, b: Self::U) -> Self::U;
     fn and_u(self, a: Self::U, b: Self::U) -> Self::U;
@@ -95,7 +97,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// Transposes the square of the first `LANES` vectors.
     fn transpose_u(self, rows: &mut [Self::U; 8]);
-    /// Asks for the cache line that holds `x[i]`, in the second-level cache; any index.
+    /// Asks for the cache line that holds `x[i]`, in the second-level cache.
     fn prefetch<T>(self, x: &[T], i: usize);
 }
 

@@ -101,6 +101,11 @@ impl Simd for Portable {
         x[i..i + 4].copy_from_slice(&v);
     }
     #[inline(always)]
+    fn load_u32(self, x: &[u32], i: usize) -> Self::U {
+        let x = &x[i..i + 4];
+        [x[0].into(), x[1].into(), x[2].into(), x[3].into()]
+    }
+    #[inline(always)]
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
         map2(a, b, u64::wrapping_add)
     }
