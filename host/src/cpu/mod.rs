@@ -9,6 +9,7 @@ mod exact_ntt;
 mod fft;
 mod float;
 mod goldilocks;
+mod goldilocks_ntt;
 mod keyswitch;
 mod memory;
 mod prime;
@@ -23,7 +24,6 @@ use float::{FloatKey, FloatScratch};
 use glovebox_golden::GoldenError;
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey};
 use glovebox_golden::params::BootstrapParameters;
-use goldilocks::NttTables;
 use keyswitch::KeyswitchRows;
 use memory::AlignedVec;
 use residue::{ResidueKey, ResidueScratch};
@@ -95,7 +95,7 @@ impl Products {
         }
         match ResidueKey::new(parameters, bsk, kernel) {
             Some(key) => Self::Residue(key),
-            None => Self::Ntt(NttKey::new(parameters, bsk)),
+            None => Self::Ntt(NttKey::new(parameters, bsk, kernel)),
         }
     }
 }
@@ -399,8 +399,8 @@ impl CpuEngine {
     /// [`CpuError::RingDegree`] unless `x` holds a power of two of words from 4 to 65536, [`CpuError::NotCanonical`]
     /// if one of them is not below p.
     pub fn ntt_forward(&self, x: &mut [u64]) -> Result<(), CpuError> {
-        check_transform(x)?;
-        NttTables::new(x.len()).forward(x);
+        self.check_transform(x)?;
+        goldilocks_ntt::forward(self.kernel, x);
         Ok(())
     }
 
@@ -409,19 +409,20 @@ impl CpuEngine {
     /// # Errors
     /// As [`CpuEngine::ntt_forward`].
     pub fn ntt_inverse(&self, x: &mut [u64]) -> Result<(), CpuError> {
-        check_transform(x)?;
-        NttTables::new(x.len()).inverse(x);
+        self.check_transform(x)?;
+        goldilocks_ntt::inverse(self.kernel, x);
         Ok(())
     }
-}
 
-fn check_transform(x: &[u64]) -> Result<(), CpuError> {
-    if !x.len().is_power_of_two() || !(4..=1 << 16).contains(&x.len()) {
-        return Err(CpuError::RingDegree { degree: x.len() });
-    }
-    match x.iter().position(|&value| value >= goldilocks::P) {
-        None => Ok(()),
-        Some(index) => Err(CpuError::NotCanonical { index, value: x[index] }),
+    fn check_transform(&self, x: &[u64]) -> Result<(), CpuError> {
+        if !x.len().is_power_of_two() || !(4..=1 << 16).contains(&x.len()) {
+            return Err(CpuError::RingDegree { degree: x.len() });
+        }
+        if goldilocks_ntt::all_canonical(self.kernel, x) {
+            return Ok(());
+        }
+        let found = x.iter().enumerate().find(|(_, word)| **word >= goldilocks::P);
+        found.map_or(Ok(()), |(index, &value)| Err(CpuError::NotCanonical { index, value }))
     }
 }
 

@@ -171,6 +171,10 @@ impl Simd for Avx2 {
         self.sub_u(shifted, self.shr_u(self.splat_u(SIGN), count))
     }
     #[inline(always)]
+    fn low_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm256_blend_epi32::<0b1010_1010>(a, _mm256_slli_epi64::<32>(b)))
+    }
+    #[inline(always)]
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
         intrinsic!(_mm256_mul_epu32(a, b))
     }

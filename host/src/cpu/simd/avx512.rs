@@ -193,6 +193,10 @@ macro_rules! implement {
                 intrinsic!(_mm512_sra_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
             }
             #[inline(always)]
+            fn low_halves(self, a: Self::U, b: Self::U) -> Self::U {
+                intrinsic!(_mm512_mask_shuffle_epi32::<_MM_PERM_CCAA>(a, 0xAAAA, b))
+            }
+            #[inline(always)]
             fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
                 intrinsic!(_mm512_mul_epu32(a, b))
             }

@@ -83,6 +83,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn shr_u(self, a: Self::U, count: u32) -> Self::U;
     /// Shift right that keeps the sign; `count` below 64.
     fn sar_u(self, a: Self::U, count: u32) -> Self::U;
+    /// The low 32 bits of `a` below the low 32 bits of `b`.
+    fn low_halves(self, a: Self::U, b: Self::U) -> Self::U;
     /// Products of the low 32 bits.
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// The smaller, unsigned.

@@ -134,6 +134,10 @@ impl Simd for Portable {
         a.map(|a| (a.cast_signed() >> count).cast_unsigned())
     }
     #[inline(always)]
+    fn low_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| (a & 0xFFFF_FFFF) | (b << 32))
+    }
+    #[inline(always)]
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
         map2(a, b, |a, b| (a & 0xFFFF_FFFF) * (b & 0xFFFF_FFFF))
     }
