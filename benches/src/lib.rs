@@ -1,1 +1,4 @@
 //! Criterion benches of the Glovebox engines beside their peers.
+
+pub mod peer;
+pub mod workload;

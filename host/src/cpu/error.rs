@@ -61,7 +61,7 @@ pub enum CpuError {
     #[error("this processor cannot run the {kernel} kernel: choose one of {available}")]
     Kernel {
         /// The kernel asked for.
-        kernel: &'static str,
+        kernel: String,
         /// Names of those that can run.
         available: String,
     },

@@ -3,7 +3,8 @@
 //! Key polynomials are switched to p and transformed once. Each step transforms the digits, multiplies, and transforms
 //! back, mod p throughout, so there is nothing to bound.
 
-use super::goldilocks::{self, NttTables};
+use super::simd::Kernel;
+use super::{goldilocks, goldilocks_ntt};
 use super::memory::AlignedVec;
 use super::torus::Gadget;
 use glovebox_golden::params::BootstrapParameters;
@@ -11,7 +12,7 @@ use glovebox_golden::params::BootstrapParameters;
 /// A bootstrapping key in the transform domain, `[n][level][row][column][N]`, canonical mod p.
 pub(crate) struct NttKey {
     words: AlignedVec<u64>,
-    tables: NttTables,
+    kernel: Kernel,
     gadget: Gadget,
     degree: usize,
     columns: usize,
@@ -26,18 +27,17 @@ pub(crate) struct NttScratch {
 }
 
 impl NttKey {
-    pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64]) -> Self {
+    pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64], kernel: Kernel) -> Self {
         let degree = parameters.ring_degree.0;
-        let tables = NttTables::new(degree);
         let mut words = AlignedVec::zeroed(standard.len());
         for (target, source) in words.chunks_exact_mut(degree).zip(standard.chunks_exact(degree)) {
             for (t, &s) in target.iter_mut().zip(source) {
                 *t = goldilocks::from_torus(s);
             }
-            tables.forward(target);
+            goldilocks_ntt::forward(kernel, target);
         }
         let columns = parameters.glwe_dimension.0 + 1;
-        Self { words, tables, gadget: Gadget::new(parameters.pbs_decomposition()), degree, columns }
+        Self { words, kernel, gadget: Gadget::new(parameters.pbs_decomposition()), degree, columns }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -59,7 +59,7 @@ impl NttKey {
                 for (t, state) in scratch.transform.iter_mut().zip(&mut scratch.states) {
                     *t = goldilocks::from_signed(self.gadget.next_digit(state));
                 }
-                self.tables.forward(&mut scratch.transform);
+                goldilocks_ntt::forward(self.kernel, &mut scratch.transform);
                 let start = (level * columns + row) * columns * degree;
                 let key_row = &ggsw[start..start + columns * degree];
                 for (sum, key) in scratch.sums.chunks_exact_mut(degree).zip(key_row.chunks_exact(degree)) {
@@ -71,7 +71,7 @@ impl NttKey {
             }
         }
         for (sum, poly) in scratch.sums.chunks_exact_mut(degree).zip(accumulator.chunks_exact_mut(degree)) {
-            self.tables.inverse(sum);
+            goldilocks_ntt::inverse(self.kernel, sum);
             for (c, &s) in poly.iter_mut().zip(&*sum) {
                 *c = c.wrapping_add(goldilocks::to_torus(s));
             }
@@ -80,7 +80,7 @@ impl NttKey {
 }
 
 /// The decomposition states of `poly * X^exponent - poly`.
-pub(crate) fn difference_states(poly: &[u64], exponent: u32, gadget: Gadget, states: &mut [i64]) {
+fn difference_states(poly: &[u64], exponent: u32, gadget: Gadget, states: &mut [i64]) {
     let degree = poly.len();
     let shift = exponent as usize & (degree - 1);
     let turned_over = exponent as usize & degree != 0;

@@ -1,14 +1,14 @@
 //! The Goldilocks field, p = 2^64 - 2^32 + 1, and its negacyclic transform, in portable integer code.
 //!
 //! Values are canonical, `[0, p)`, unless a name says otherwise. This is the kernel that runs everywhere; the vector
-//! kernels of the transform live in `goldilocks_simd`.
+//! kernels of the transform live in `goldilocks_ntt`.
 
 /// The modulus.
 pub(crate) const P: u64 = 0xFFFF_FFFF_0000_0001;
 /// 2^64 mod p.
 pub(crate) const EPSILON: u64 = 0xFFFF_FFFF;
 /// A primitive 2^32-th root of unity, the one the whole project uses.
-const ROOT_2_32: u64 = 16_334_397_945_464_290_598;
+pub(crate) const ROOT_2_32: u64 = 16_334_397_945_464_290_598;
 
 /// `a + b`, operands and result canonical.
 #[inline(always)]
@@ -83,11 +83,11 @@ pub(crate) const fn from_signed(x: i64) -> u64 {
 #[derive(Clone, Debug)]
 pub(crate) struct NttTables {
     /// `roots[j] = psi^bit_reverse(j)`: the factor of butterfly block j, level by level.
-    pub(crate) roots: Vec<u64>,
+    roots: Vec<u64>,
     /// Inverses of `roots`.
-    pub(crate) inverse_roots: Vec<u64>,
+    inverse_roots: Vec<u64>,
     /// 1/N.
-    pub(crate) inverse_degree: u64,
+    inverse_degree: u64,
 }
 
 impl NttTables {

@@ -1,10 +1,11 @@
-//! Key storage: zeroed, aligned to a cache line or, when large, to a huge page that the system is asked for.
+//! Key storage and prefetch. Keys are zeroed at first, aligned to a cache line or, when large, to a huge page that the system is asked for.
 //!
 //! A pass over a key touches tens of megabytes; with 4 KiB pages the address translation alone costs a third of the
 //! bandwidth.
 
 #![allow(unsafe_code)]
 
+use super::simd::Simd;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -14,9 +15,8 @@ const HUGE_PAGE: usize = 2 << 20;
 
 /// Plain numbers: every bit pattern is a value, and zero bytes are the value zero.
 pub(crate) trait Plain: Copy + Default + Send + Sync + 'static {}
-impl Plain for u8 {}
+impl Plain for u32 {}
 impl Plain for u64 {}
-impl Plain for i64 {}
 impl Plain for f64 {}
 
 /// A fixed-length array of `T` that starts at a cache line.
@@ -76,6 +76,31 @@ impl<T: Plain> DerefMut for AlignedVec<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and self is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr(), self.len) }
+    }
+}
+
+/// Asks for the key of the next step a few lines at a time, so that memory works throughout a step.
+pub(crate) struct Ahead<'a, T> {
+    words: &'a [T],
+}
+
+impl<'a, T> Ahead<'a, T> {
+    /// The words of step `index + 1` of a key with `step_len` words a step, or none.
+    pub(crate) fn new(key: &'a [T], index: usize, step_len: usize, wanted: bool) -> Self {
+        let next = (index + 1) * step_len;
+        let words = if wanted { key.get(next..next + step_len) } else { None };
+        Self { words: words.unwrap_or_default() }
+    }
+
+    /// Asks for the next `lines` cache lines.
+    #[inline(always)]
+    pub(crate) fn ask<S: Simd>(&mut self, s: S, lines: usize) {
+        let line = CACHE_LINE / size_of::<T>();
+        let (now, later) = self.words.split_at((lines * line).min(self.words.len()));
+        for i in (0..now.len()).step_by(line) {
+            s.prefetch(now, i);
+        }
+        self.words = later;
     }
 }
 

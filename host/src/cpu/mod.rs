@@ -1,20 +1,33 @@
 //! The CPU engine: keyswitch, bootstrap and transforms, multi-threaded, with the card's bits.
+//!
+//! [`CpuKeys`] holds keys in a layout for one instruction set and one [`Precision`], [`CpuEngine`] runs batches with them.
+//! The design, the bounds behind exactness and where time goes are in `docs/cpu-engine.md`.
 
+mod digits;
 mod error;
 mod exact_ntt;
+mod fft;
+mod float;
 mod goldilocks;
+mod goldilocks_ntt;
 mod keyswitch;
 mod memory;
+mod prime;
+mod residue;
+mod simd;
 mod torus;
 
 pub use error::CpuError;
 
 use exact_ntt::{NttKey, NttScratch};
+use float::{FloatKey, FloatScratch};
 use glovebox_golden::GoldenError;
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey};
 use glovebox_golden::params::BootstrapParameters;
-use goldilocks::NttTables;
 use keyswitch::KeyswitchRows;
+use memory::AlignedVec;
+use residue::{ResidueKey, ResidueScratch};
+use simd::{Ifma, IfmaTask, Kernel, Simd, Task};
 use std::num::NonZeroUsize;
 
 /// How the engine multiplies polynomials.
@@ -44,17 +57,66 @@ impl<'a> Luts<'a> {
     }
 }
 
+/// The names of the instruction sets that kernels exist for and this processor has, best first; the last is `scalar`.
+pub fn kernels() -> Vec<&'static str> {
+    Kernel::available().into_iter().map(Kernel::name).collect()
+}
+
+/// The best instruction set, told once a process.
+fn best_kernel() -> Kernel {
+    static BEST: std::sync::OnceLock<Kernel> = std::sync::OnceLock::new();
+    *BEST.get_or_init(|| {
+        let best = Kernel::available()[0];
+        tracing::info!("the CPU engine uses its {} kernels", best.name());
+        best
+    })
+}
+
+/// A kernel by name.
+fn kernel_by_name(name: &str) -> Result<Kernel, CpuError> {
+    let named = Kernel::available().into_iter().find(|kernel| kernel.name() == name);
+    named.ok_or_else(|| CpuError::Kernel { kernel: name.into(), available: kernels().join(", ") })
+}
+
+/// A bootstrapping key in the layout of one of the multiplications.
+enum Products {
+    /// Exact, for every set and processor.
+    Ntt(NttKey),
+    /// Exact, with 52-bit multiply-accumulate, for sets within its bound.
+    Residue(ResidueKey),
+    /// In double precision.
+    Float(FloatKey),
+}
+
+impl Products {
+    fn new(parameters: &BootstrapParameters, bsk: &[u64], precision: Precision, kernel: Kernel) -> Self {
+        if precision == Precision::Fast && FloatKey::supports(parameters, kernel) {
+            return Self::Float(FloatKey::new(parameters, bsk, kernel));
+        }
+        match ResidueKey::new(parameters, bsk, kernel) {
+            Some(key) => Self::Residue(key),
+            None => Self::Ntt(NttKey::new(parameters, bsk, kernel)),
+        }
+    }
+}
+
 /// The keys of one parameter set, laid out for the engine. Shared freely between threads and engines.
 pub struct CpuKeys {
     parameters: BootstrapParameters,
     precision: Precision,
+    kernel: Kernel,
     keyswitch: KeyswitchRows,
-    bootstrap: NttKey,
+    products: Products,
 }
 
 impl std::fmt::Debug for CpuKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CpuKeys").field("parameters", &self.parameters).field("precision", &self.precision).finish()
+        f.debug_struct("CpuKeys")
+            .field("parameters", &self.parameters)
+            .field("precision", &self.precision)
+            .field("kernel", &self.kernel.name())
+            .field("multiplication", &self.multiplication_name())
+            .finish()
     }
 }
 
@@ -63,7 +125,7 @@ fn expect_len(what: &'static str, expected: usize, found: usize) -> Result<(), C
 }
 
 impl CpuKeys {
-    /// Converts keys to the engine's layout.
+    /// Converts keys to the engine's layout for the best instruction set of this processor.
     ///
     /// # Errors
     /// [`CpuError::Parameters`] for parameters that break a rule or keys made for others.
@@ -72,6 +134,30 @@ impl CpuKeys {
         ksk: &KeyswitchKey,
         bsk: &BootstrapKey,
         precision: Precision,
+    ) -> Result<Self, CpuError> {
+        Self::build(parameters, ksk, bsk, precision, best_kernel())
+    }
+
+    /// As [`CpuKeys::new`] for one of [`kernels`].
+    ///
+    /// # Errors
+    /// As [`CpuKeys::new`], and [`CpuError::Kernel`] for a kernel that this processor cannot run.
+    pub fn with_kernel(
+        parameters: &BootstrapParameters,
+        ksk: &KeyswitchKey,
+        bsk: &BootstrapKey,
+        precision: Precision,
+        kernel: &str,
+    ) -> Result<Self, CpuError> {
+        Self::build(parameters, ksk, bsk, precision, kernel_by_name(kernel)?)
+    }
+
+    fn build(
+        parameters: &BootstrapParameters,
+        ksk: &KeyswitchKey,
+        bsk: &BootstrapKey,
+        precision: Precision,
+        kernel: Kernel,
     ) -> Result<Self, CpuError> {
         parameters.validate()?;
         for (what, expected, found) in [
@@ -85,8 +171,9 @@ impl CpuKeys {
         Ok(Self {
             parameters: *parameters,
             precision,
+            kernel,
             keyswitch: KeyswitchRows::new(parameters, ksk.words()),
-            bootstrap: NttKey::new(parameters, bsk.words()),
+            products: Products::new(parameters, bsk.words(), precision, kernel),
         })
     }
 
@@ -100,23 +187,67 @@ impl CpuKeys {
         self.precision
     }
 
+    /// The instruction set that the keys are laid out for.
+    pub fn kernel_name(&self) -> &'static str {
+        self.kernel.name()
+    }
+
+    /// The multiplication in use: `residue` (exact: double precision and a prime), `goldilocks` (exact: the transform
+    /// mod p) or `float`.
+    pub fn multiplication_name(&self) -> &'static str {
+        match self.products {
+            Products::Ntt(_) => "goldilocks",
+            Products::Residue(_) => "residue",
+            Products::Float(_) => "float",
+        }
+    }
+
+    /// Memory that the bootstrapping key takes.
+    pub fn bootstrap_key_bytes(&self) -> usize {
+        match &self.products {
+            Products::Ntt(key) => key.memory_bytes(),
+            Products::Residue(key) => key.memory_bytes(),
+            Products::Float(key) => key.memory_bytes(),
+        }
+    }
+
+    /// Memory that the keyswitching key takes.
+    pub fn keyswitch_key_bytes(&self) -> usize {
+        self.keyswitch.memory_bytes()
+    }
+
     /// Memory that the keys take.
     pub fn memory_bytes(&self) -> usize {
-        self.keyswitch.memory_bytes() + self.bootstrap.memory_bytes()
+        self.keyswitch_key_bytes() + self.bootstrap_key_bytes()
     }
 }
 
 /// Runs batches on the threads it is given. Holds no keys: those come with each call.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CpuEngine {
     threads: NonZeroUsize,
+    kernel: Kernel,
+}
+
+impl std::fmt::Debug for CpuEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CpuEngine").field("threads", &self.threads).field("kernel", &self.kernel.name()).finish()
+    }
 }
 
 impl CpuEngine {
     /// An engine with that many threads, or one for each processor that the process may use.
     pub fn new(threads: Option<NonZeroUsize>) -> Self {
         let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-        Self { threads }
+        Self { threads, kernel: best_kernel() }
+    }
+
+    /// As [`CpuEngine::new`], with one of [`kernels`] for the engine's own transforms; bootstraps use that of the keys.
+    ///
+    /// # Errors
+    /// [`CpuError::Kernel`] for a kernel that this processor cannot run.
+    pub fn with_kernel(threads: Option<NonZeroUsize>, kernel: &str) -> Result<Self, CpuError> {
+        Ok(Self { kernel: kernel_by_name(kernel)?, ..Self::new(threads) })
     }
 
     /// Number of threads.
@@ -126,7 +257,7 @@ impl CpuEngine {
 
     /// The instruction set in use.
     pub fn kernel_name(&self) -> &'static str {
-        "scalar"
+        self.kernel.name()
     }
 
     /// Whole ciphertexts of `unit` words in `inputs`.
@@ -153,17 +284,17 @@ impl CpuEngine {
         }
         let digits = keys.keyswitch.digits(inputs);
         // Every thread takes a range of columns of all ciphertexts, so that each key word is read once in all.
-        let per_thread = small.div_ceil(self.threads.get()).next_multiple_of(8);
+        let tiles_each = small.div_ceil(keyswitch::TILE).div_ceil(self.threads.get());
+        let columns_each = tiles_each * keyswitch::TILE;
         let mut parts: Vec<(usize, Vec<&mut [u64]>)> =
-            (0..small).step_by(per_thread).map(|start| (start, Vec::with_capacity(count))).collect();
+            (0..small.div_ceil(columns_each)).map(|part| (part * tiles_each, Vec::with_capacity(count))).collect();
         for output in outputs.chunks_exact_mut(small) {
-            for (part, columns) in parts.iter_mut().zip(output.chunks_mut(per_thread)) {
+            for (part, columns) in parts.iter_mut().zip(output.chunks_mut(columns_each)) {
                 part.1.push(columns);
             }
         }
-        let run = |(start, mut columns): (usize, Vec<&mut [u64]>)| {
-            let end = (start + per_thread).min(small);
-            keys.keyswitch.run_columns(inputs, &digits, start..end, &mut columns);
+        let run = |(first_tile, mut columns): (usize, Vec<&mut [u64]>)| {
+            keys.keyswitch.run_columns(keys.kernel, inputs, &digits, first_tile, &mut columns);
         };
         std::thread::scope(|scope| {
             let mut parts = parts.into_iter();
@@ -242,7 +373,7 @@ impl CpuEngine {
         let out = extract.len() * (keys.parameters.big_lwe_dimension().0 + 1);
         let threads = self.threads.get().min(count);
         let run = |first: usize, inputs: &[u64], outputs: &mut [u64]| {
-            rotate_share(keys, first, inputs, luts, extract, outputs);
+            Share { keys, first, inputs, luts, extract, outputs }.run();
         };
         std::thread::scope(|scope| {
             let (mut rest_in, mut rest_out) = (inputs, outputs);
@@ -268,8 +399,8 @@ impl CpuEngine {
     /// [`CpuError::RingDegree`] unless `x` holds a power of two of words from 4 to 65536, [`CpuError::NotCanonical`]
     /// if one of them is not below p.
     pub fn ntt_forward(&self, x: &mut [u64]) -> Result<(), CpuError> {
-        check_transform(x)?;
-        NttTables::new(x.len()).forward(x);
+        self.check_transform(x)?;
+        goldilocks_ntt::forward(self.kernel, x);
         Ok(())
     }
 
@@ -278,19 +409,20 @@ impl CpuEngine {
     /// # Errors
     /// As [`CpuEngine::ntt_forward`].
     pub fn ntt_inverse(&self, x: &mut [u64]) -> Result<(), CpuError> {
-        check_transform(x)?;
-        NttTables::new(x.len()).inverse(x);
+        self.check_transform(x)?;
+        goldilocks_ntt::inverse(self.kernel, x);
         Ok(())
     }
-}
 
-fn check_transform(x: &[u64]) -> Result<(), CpuError> {
-    if !x.len().is_power_of_two() || !(4..=1 << 16).contains(&x.len()) {
-        return Err(CpuError::RingDegree { degree: x.len() });
-    }
-    match x.iter().position(|&value| value >= goldilocks::P) {
-        None => Ok(()),
-        Some(index) => Err(CpuError::NotCanonical { index, value: x[index] }),
+    fn check_transform(&self, x: &[u64]) -> Result<(), CpuError> {
+        if !x.len().is_power_of_two() || !(4..=1 << 16).contains(&x.len()) {
+            return Err(CpuError::RingDegree { degree: x.len() });
+        }
+        if goldilocks_ntt::all_canonical(self.kernel, x) {
+            return Ok(());
+        }
+        let found = x.iter().enumerate().find(|(_, word)| **word >= goldilocks::P);
+        found.map_or(Ok(()), |(index, &value)| Err(CpuError::NotCanonical { index, value }))
     }
 }
 
@@ -298,35 +430,94 @@ fn check_transform(x: &[u64]) -> Result<(), CpuError> {
 const GROUP: usize = 8;
 
 /// One thread's share of a batch.
-fn rotate_share(keys: &CpuKeys, first: usize, inputs: &[u64], luts: Luts<'_>, extract: &[usize], outputs: &mut [u64]) {
-    let parameters = &keys.parameters;
-    let (n, glwe, degree) = (parameters.lwe_dimension.0, parameters.glwe_len(), parameters.ring_degree.0);
-    let big = parameters.big_lwe_dimension().0 + 1;
-    let mut scratch = NttScratch::default();
-    let mut accumulators = AlignedBatch::zeroed(GROUP * glwe);
-    let mut exponents = vec![0u32; GROUP * (n + 1)];
-    let groups = inputs.chunks(GROUP * (n + 1)).zip(outputs.chunks_mut(GROUP * extract.len() * big));
-    for (group, (inputs, outputs)) in groups.enumerate() {
-        let count = inputs.len() / (n + 1);
-        for (i, lwe) in inputs.chunks_exact(n + 1).enumerate() {
-            torus::modulus_switch(parameters, lwe, &mut exponents[i * (n + 1)..(i + 1) * (n + 1)]);
-            accumulators[i * glwe..(i + 1) * glwe].copy_from_slice(luts.of(first + group * GROUP + i, glwe));
-        }
-        for index in 0..n {
-            for i in 0..count {
-                let exponent = exponents[i * (n + 1) + index] & (2 * degree as u32 - 1);
-                if exponent != 0 {
-                    keys.bootstrap.step(index, exponent, &mut accumulators[i * glwe..(i + 1) * glwe], &mut scratch);
+struct Share<'a> {
+    keys: &'a CpuKeys,
+    /// Index of the share's first ciphertext in the batch.
+    first: usize,
+    inputs: &'a [u64],
+    luts: Luts<'a>,
+    extract: &'a [usize],
+    outputs: &'a mut [u64],
+}
+
+impl Share<'_> {
+    /// Rotates group by group; `step(index, exponent, accumulator, first of its group)` is one step of one ciphertext.
+    #[inline(always)]
+    fn rotate(self, mut step: impl FnMut(usize, u32, &mut [u64], bool)) {
+        let parameters = &self.keys.parameters;
+        let (n, glwe, degree) = (parameters.lwe_dimension.0, parameters.glwe_len(), parameters.ring_degree.0);
+        let (big, extract) = (parameters.big_lwe_dimension().0 + 1, self.extract);
+        let group_len = GROUP.min(self.inputs.len() / (n + 1));
+        let mut accumulators = AlignedVec::<u64>::zeroed(group_len * glwe);
+        let mut exponents = vec![0u32; group_len * (n + 1)];
+        let groups =
+            self.inputs.chunks(group_len * (n + 1)).zip(self.outputs.chunks_mut(group_len * extract.len() * big));
+        for (group, (inputs, outputs)) in groups.enumerate() {
+            let count = inputs.len() / (n + 1);
+            for (i, lwe) in inputs.chunks_exact(n + 1).enumerate() {
+                torus::modulus_switch(parameters, lwe, &mut exponents[i * (n + 1)..(i + 1) * (n + 1)]);
+                let lut = self.luts.of(self.first + group * group_len + i, glwe);
+                accumulators[i * glwe..(i + 1) * glwe].copy_from_slice(lut);
+            }
+            for index in 0..n {
+                for i in 0..count {
+                    let exponent = exponents[i * (n + 1) + index] & (2 * degree as u32 - 1);
+                    if exponent != 0 {
+                        step(index, exponent, &mut accumulators[i * glwe..(i + 1) * glwe], i == 0);
+                    }
+                }
+            }
+            for (i, outputs) in outputs.chunks_exact_mut(extract.len() * big).enumerate() {
+                let body = exponents[i * (n + 1) + n];
+                for (&index, output) in extract.iter().zip(outputs.chunks_exact_mut(big)) {
+                    torus::extract(&accumulators[i * glwe..(i + 1) * glwe], degree, body, index, output);
                 }
             }
         }
-        for (i, outputs) in outputs.chunks_exact_mut(extract.len() * big).enumerate() {
-            let body = exponents[i * (n + 1) + n];
-            for (&index, output) in extract.iter().zip(outputs.chunks_exact_mut(big)) {
-                torus::extract(&accumulators[i * glwe..(i + 1) * glwe], degree, body, index, output);
+    }
+
+    fn run(self) {
+        let kernel = self.keys.kernel;
+        match &self.keys.products {
+            Products::Ntt(key) => {
+                let mut scratch = NttScratch::default();
+                self.rotate(|index, exponent, accumulator, _| key.step(index, exponent, accumulator, &mut scratch));
+            }
+            Products::Float(key) => kernel.run(FloatShare(key, self)),
+            Products::Residue(key) => {
+                // Keys of this kind exist for such kernels only.
+                kernel.run_ifma(ResidueShare(key, self));
             }
         }
     }
 }
 
-type AlignedBatch = memory::AlignedVec<u64>;
+struct FloatShare<'a>(&'a FloatKey, Share<'a>);
+
+impl Task for FloatShare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(key, share) = self;
+        let mut scratch = FloatScratch::new(key);
+        share.rotate(#[inline(always)] |index, exponent, accumulator, first| {
+            key.step(s, index, exponent, accumulator, &mut scratch, first);
+        });
+    }
+}
+
+struct ResidueShare<'a>(&'a ResidueKey, Share<'a>);
+
+impl IfmaTask for ResidueShare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Ifma>(self, s: S) {
+        let Self(key, share) = self;
+        let mut scratch = ResidueScratch::new(key);
+        share.rotate(#[inline(always)] |index, exponent, accumulator, first| {
+            key.step(s, index, exponent, accumulator, &mut scratch, first);
+        });
+    }
+}

@@ -1,0 +1,41 @@
+//! What every bench needs: clocks and random keys.
+
+#![allow(unsafe_code)]
+
+use glovebox_golden::keys::{BootstrapKey, KeyswitchKey};
+use glovebox_golden::params::BootstrapParameters;
+use glovebox_golden::GoldenError;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::time::Duration;
+
+/// CPU time that the calling thread has used; time spent waiting for a processor does not count.
+pub fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// The median; `samples` is sorted in place and not empty.
+pub fn median(samples: &mut [Duration]) -> Duration {
+    samples.sort_unstable();
+    samples[samples.len() / 2]
+}
+
+/// Random words from a fixed seed.
+pub fn random_words(count: usize, seed: u64) -> Vec<u64> {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    (0..count).map(|_| rng.next_u64()).collect()
+}
+
+/// Keys of random words: the running time does not depend on their values, and these cost little to make.
+///
+/// # Errors
+/// [`GoldenError`] for parameters that break a rule.
+pub fn random_keys(p: &BootstrapParameters, seed: u64) -> Result<(KeyswitchKey, BootstrapKey), GoldenError> {
+    let unit = 64 - p.ks_modulus_log2;
+    let ksk = random_words(p.keyswitch_key_len(), seed).into_iter().map(|w| w >> unit << unit).collect();
+    let bsk = random_words(p.bootstrap_key_len(), seed + 1);
+    Ok((KeyswitchKey::from_words(p, ksk)?, BootstrapKey::from_words(p, bsk)?))
+}

@@ -1,0 +1,506 @@
+//! The exact multiplication: double precision for the high bits, a residue mod a 50-bit prime for the low ones.
+//!
+//! A step needs `S = sum over rows of digits * key` over the integers (digits |d| <= 2^(B-1), key coefficients |k| < p/2
+//! mod p, so |S| < 2^97 for the usual sets), and from it `round(S 2^64 / p)` mod 2^64.
+//!
+//! - The transform in `fft` gives S' with `|S' - S| <= E`;
+//! - the transform in `prime` gives r = S mod M.
+//!
+//! `S = r + M t`, `t = round((S' - r) / M)`, is exact as soon as E and what rounding adds to the division stay below M/2.
+//!
+//! # The bound
+//! With u = 2^-53 and the 2-norm over a polynomial's coefficients,
+//!
+//! `E <= c u sum over rows of |d_row| |k_row|`, `c = 2 F + 2 sqrt(2) R + 1`,
+//!
+//! F being [`FftPlan::error_factor`] (once for the digits, once for the way back), 2 sqrt(2) R the 2 R roundings of a sum
+//! of R complex products in both parts, and 1 the rounding of the key's transform, which is computed in double-double
+//! precision. The forward error acts in the 2-norm, the products of norms come from Cauchy and Schwarz, and a coefficient
+//! is at most the mean of the absolute values of the points (1-norm), in which the error of the way back accumulates.
+//!
+//! The norms of the key are known when it is loaded. Then the largest norm of digits follows for which E is below 0.9 M/2
+//! (the rest covers the division: less than M/16), and every step compares the digits' norms with it. Uniform digits
+//! reach less than half of it. Digits beyond it (all of them near the ends of their range, as a table may produce in the
+//! first step) are cut into two halves of half the norm, and their exact sums added: a set is supported if that is
+//! enough for any digits.
+
+use super::digits::difference_digits;
+use super::fft::{self, FftPlan};
+use super::goldilocks;
+use super::memory::{Ahead, AlignedVec};
+use super::prime::{self, M, Modulus, PrimePlan};
+use super::simd::{Ifma, IfmaTask, Kernel, Simd};
+use super::torus::Gadget;
+use glovebox_golden::params::BootstrapParameters;
+
+/// 2^52 + 2^51: added to a double within 2^51 in magnitude, it leaves the nearest integer plus 2^51 in the low 52 bits.
+const MAGIC: f64 = 6_755_399_441_055_744.0;
+const P: f64 = 18_446_744_069_414_584_321.0;
+
+/// A bootstrapping key in both transform domains.
+pub(crate) struct ResidueKey {
+    /// `[n][column][square][row][re LANES^2, im LANES^2]`, divided by the FFT's gain.
+    spectra: AlignedVec<f64>,
+    /// `[n][column][square][row][LANES^2]`, mod M, times 2^52 (Montgomery) and divided by N.
+    residues: AlignedVec<u64>,
+    fft: FftPlan,
+    prime: PrimePlan,
+    gadget: Gadget,
+    degree: usize,
+    columns: usize,
+    /// Largest squared norm of a digit polynomial for which a step is exact.
+    squared_norm_limit: f64,
+}
+
+/// Working memory of one step.
+pub(crate) struct ResidueScratch {
+    /// Digits of one row, `[level][N]`, then the high bits on the way back.
+    work: AlignedVec<f64>,
+    /// Transformed digits, `[row][N]`.
+    spectra: AlignedVec<f64>,
+    /// The same mod M.
+    residues: AlignedVec<u64>,
+    /// Residues on the way back.
+    remainder: AlignedVec<u64>,
+}
+
+impl ResidueScratch {
+    pub(crate) fn new(key: &ResidueKey) -> Self {
+        let levels = key.gadget.level * key.degree;
+        Self {
+            work: AlignedVec::zeroed(levels),
+            spectra: AlignedVec::zeroed(levels * key.columns),
+            residues: AlignedVec::zeroed(levels * key.columns),
+            remainder: AlignedVec::zeroed(key.degree),
+        }
+    }
+}
+
+/// A part of the digits: all of a digit, its half rounded, or what the half leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Half,
+    OtherHalf,
+}
+
+/// Both parts of the key of the next step.
+struct KeyAhead<'a> {
+    spectra: Ahead<'a, f64>,
+    residues: Ahead<'a, u64>,
+    /// Lines of each part to ask for at a time.
+    lines: usize,
+}
+
+impl KeyAhead<'_> {
+    #[inline(always)]
+    fn ask<S: Simd>(&mut self, s: S) {
+        self.spectra.ask(s, self.lines);
+        self.residues.ask(s, self.lines);
+    }
+}
+
+impl ResidueKey {
+    fn ahead(&self, index: usize, wanted: bool) -> KeyAhead<'_> {
+        let step_len = self.gadget.level * self.columns * self.columns * self.degree;
+        // Asked for in every square of the forward FFT, and of both transforms on the way back.
+        let squares = self.degree / 128 * (self.gadget.level * self.columns + 3 * self.columns);
+        KeyAhead {
+            spectra: Ahead::new(&self.spectra, index, step_len, wanted),
+            residues: Ahead::new(&self.residues, index, step_len, wanted),
+            lines: (step_len / 8).div_ceil(squares),
+        }
+    }
+
+    /// Converts a key, if the bound holds for it and the processor has the instructions.
+    pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64], kernel: Kernel) -> Option<Self> {
+        let degree = parameters.ring_degree.0;
+        let lanes = kernel.lanes();
+        if !kernel.has_ifma() || !FftPlan::supports(degree, lanes) || !PrimePlan::supports(degree, lanes) {
+            return None;
+        }
+        let gadget = Gadget::new(parameters.pbs_decomposition());
+        let columns = parameters.glwe_dimension.0 + 1;
+        let rows = gadget.level * columns;
+        let fft = FftPlan::new(degree, lanes);
+        // Norms of the key, centred mod p; no sum over rows is longer than all rows at the largest norm.
+        let squared = |poly: &[u64]| poly.iter().map(|&c| (centred(c) as f64).powi(2)).sum::<f64>();
+        let largest = standard.chunks_exact(degree).map(squared).fold(1.0, f64::max).sqrt();
+        let factor = 2.0 * fft.error_factor() + 2.0 * std::f64::consts::SQRT_2 * rows as f64 + 1.0;
+        let unit = 2f64.powi(-53);
+        let limit = 0.9 * (M as f64 / 2.0) / (factor * unit * rows as f64 * largest);
+        // Half of any digit, rounded, is at most 2^(B-2) + 1; S stays below 2^97, so that quotients fit.
+        let half = (2f64.powi(gadget.base_log.cast_signed() - 2) + 1.0) * (degree as f64).sqrt();
+        let magnitude = rows as f64 * largest * 2.0 * half;
+        let uniform = 2f64.powi(gadget.base_log.cast_signed()) * (degree as f64 / 12.0).sqrt();
+        if limit < half || limit < 1.2 * uniform || magnitude > 2f64.powi(97) {
+            return None;
+        }
+        let mut key = Self {
+            spectra: AlignedVec::zeroed(standard.len()),
+            residues: AlignedVec::zeroed(standard.len()),
+            fft,
+            prime: PrimePlan::new(degree, lanes),
+            gadget,
+            degree,
+            columns,
+            squared_norm_limit: limit * limit,
+        };
+        kernel.run_ifma(Convert { key: &mut key, standard })?;
+        Some(key)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.spectra) + size_of_val(&*self.residues)
+    }
+
+    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; with `prefetch`, asks for the key of the
+    /// next index meanwhile.
+    #[inline(always)]
+    pub(crate) fn step<S: Ifma>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut ResidueScratch,
+        prefetch: bool,
+    ) {
+        let mut ahead = self.ahead(index, prefetch);
+        if self.transform_digits(s, exponent, accumulator, scratch, Part::All, &mut ahead) > self.squared_norm_limit {
+            return self.split_step(s, index, exponent, accumulator, scratch);
+        }
+        for (column, poly) in accumulator.chunks_exact_mut(self.degree).enumerate() {
+            self.multiply_back(s, index, column, scratch, &mut ahead);
+            add_rounded(s, &scratch.work, &scratch.remainder, poly);
+        }
+    }
+
+    /// The step for digits of any norm, in two halves.
+    #[cold]
+    #[inline(never)]
+    fn split_step<S: Ifma>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut ResidueScratch,
+    ) {
+        struct Split<'a>(&'a ResidueKey, usize, u32, &'a mut [u64], &'a mut ResidueScratch);
+        impl IfmaTask for Split<'_> {
+            type Output = ();
+
+            #[inline(always)]
+            fn run<S: Ifma>(self, s: S) {
+                let Self(key, index, exponent, accumulator, scratch) = self;
+                let mut ahead = key.ahead(index, false);
+                let mut sums = vec![0i128; accumulator.len()];
+                for part in [Part::Half, Part::OtherHalf] {
+                    key.transform_digits(s, exponent, accumulator, scratch, part, &mut ahead);
+                    for (column, sums) in sums.chunks_exact_mut(key.degree).enumerate() {
+                        key.multiply_back(s, index, column, scratch, &mut ahead);
+                        for ((sum, &high), &r) in sums.iter_mut().zip(&*scratch.work).zip(&*scratch.remainder) {
+                            let t = ((high - r as f64) * (1.0 / M as f64)).round_ties_even();
+                            *sum += i128::from(r) + i128::from(M) * (t as i128);
+                        }
+                    }
+                }
+                for (c, sum) in accumulator.iter_mut().zip(sums) {
+                    *c = c.wrapping_add(torus_of(sum));
+                }
+            }
+        }
+        s.run_ifma(Split(self, index, exponent, accumulator, scratch));
+    }
+
+    /// Decomposes and transforms both ways; returns the largest squared norm of a digit polynomial.
+    #[inline(always)]
+    fn transform_digits<S: Ifma>(
+        &self,
+        s: S,
+        exponent: u32,
+        accumulator: &[u64],
+        scratch: &mut ResidueScratch,
+        part: Part,
+        ahead: &mut KeyAhead<'_>,
+    ) -> f64 {
+        let (degree, columns) = (self.degree, self.columns);
+        let ResidueScratch { work, spectra, residues, .. } = scratch;
+        let mut largest = 0f64;
+        for (row, poly) in accumulator.chunks_exact(degree).enumerate() {
+            difference_digits(s, poly, exponent, self.gadget, work, degree);
+            for (level, digits) in work.chunks_exact_mut(degree).enumerate() {
+                if part != Part::All {
+                    for d in digits.iter_mut() {
+                        let half = (*d / 2.0).round_ties_even();
+                        *d = if part == Part::Half { half } else { *d - half };
+                    }
+                }
+                let at = (level * columns + row) * degree;
+                // Adding 2^52 + M leaves d + M in the low 52 bits.
+                let (offset, mask) = (s.splat(4_503_599_627_370_496.0 + M as f64), s.splat_u((1 << 52) - 1));
+                let mut norm = s.splat(0.0);
+                prime::forward(s, &self.prime, #[inline(always)] |i: usize| {
+                    let d = s.load(digits, i);
+                    norm = s.fma(d, d, norm);
+                    s.and_u(s.bits(s.add(d, offset)), mask)
+                }, &mut residues[at..at + degree]);
+                let mut parts = [0.0; 8];
+                s.store(&mut parts, 0, norm);
+                largest = largest.max(parts.iter().sum());
+                let out = &mut spectra[at..at + degree];
+                fft::forward(s, &self.fft, digits, out, #[inline(always)] || ahead.ask(s));
+            }
+        }
+        largest
+    }
+
+    /// Multiplies by a column of the key and transforms back: S' to `work`, r in `[0, 2M)` to `remainder`.
+    #[inline(always)]
+    fn multiply_back<S: Ifma>(
+        &self,
+        s: S,
+        index: usize,
+        column: usize,
+        scratch: &mut ResidueScratch,
+        ahead: &mut KeyAhead<'_>,
+    ) {
+        let degree = self.degree;
+        let (rows, size) = (self.gadget.level * self.columns, S::LANES * S::LANES);
+        let ggsw_len = rows * self.columns * degree;
+        let start = index * ggsw_len + column * rows * degree;
+        let ResidueScratch { work, spectra, residues, remainder } = scratch;
+
+        let key = &self.residues[start..];
+        let m = Modulus::new(s);
+        let zero = s.splat_u(0);
+        let m_inverse = s.splat_u(prime::M_INVERSE);
+        prime::inverse(s, &self.prime, #[inline(always)] |square: usize, sums: &mut [S::U; 8]| {
+            ahead.ask(s);
+            let key = &key[square * rows * size..];
+            // Two products of at most (4M) M / 2^52 < M in the high part each keep the reduced sum below 4M.
+            for pair in (0..rows).step_by(2) {
+                let (mut low, mut high) = ([zero; 8], [m.m; 8]);
+                for row in pair..(pair + 2).min(rows) {
+                    let digits = &residues[row * degree + square * size..][..size];
+                    let key = &key[row * size..][..size];
+                    for j in 0..S::LANES {
+                        let (d, k) = (s.load_u(digits, j * S::LANES), s.load_u(key, j * S::LANES));
+                        low[j] = s.madd_low(low[j], d, k);
+                        high[j] = s.madd_high(high[j], d, k);
+                    }
+                }
+                for j in 0..S::LANES {
+                    let q = s.madd_low(zero, low[j], m_inverse);
+                    let carry = s.add_u(high[j], s.shr_u(low[j], 52));
+                    let sum = m.reduce(s, s.sub_u(carry, s.madd_high(zero, q, m.m)));
+                    sums[j] = if pair == 0 { sum } else { m.reduce(s, s.add_u(sums[j], sum)) };
+                }
+            }
+        }, remainder);
+
+        let key = &self.spectra[start..];
+        fft::inverse(s, &self.fft, #[inline(always)] |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+            ahead.ask(s);
+            let key = &key[square * rows * 2 * size..];
+            for row in 0..rows {
+                let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
+                let key = &key[row * 2 * size..][..2 * size];
+                for j in 0..S::LANES {
+                    let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
+                    let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
+                    re[j] = s.fnma(e, l, s.fma(d, k, re[j]));
+                    im[j] = s.fma(e, k, s.fma(d, l, im[j]));
+                }
+            }
+        }, &mut work[..degree]);
+    }
+}
+
+/// The key coefficient as the exact engine uses it: switched to p, centred.
+fn centred(c: u64) -> i64 {
+    let k = goldilocks::from_torus(c);
+    if k > goldilocks::P / 2 { k.wrapping_sub(goldilocks::P).cast_signed() } else { k.cast_signed() }
+}
+
+/// `round(S 2^64 / p)` mod 2^64.
+fn torus_of(sum: i128) -> u64 {
+    goldilocks::to_torus(sum.rem_euclid(i128::from(goldilocks::P)) as u64)
+}
+
+/// Adds `round(S 2^64 / p)` to every coefficient, S given by its high bits and its remainder.
+///
+/// With j = floor(S / p), the rounded value is `S + floor((S + 2^31 - 1 - j) / 2^32)` mod 2^64: 2^64 / p is
+/// `1 + (1 - 1/p) / 2^32`, and a half cannot occur as p is odd. S is held as `high 2^52 + low`; j from S' may be off by
+/// one, which matters only if the sum of the low parts lies within one of a multiple of 2^32.
+#[inline(always)]
+fn add_rounded<S: Ifma>(s: S, approximate: &[f64], remainder: &[u64], poly: &mut [u64]) {
+    let inverse_m = s.splat(1.0 / M as f64);
+    let inverse_p = s.splat(1.0 / P);
+    let (magic, bias) = (s.splat(MAGIC), s.splat(-2_147_483_648.0));
+    let m = s.splat_u(M);
+    // The quotient carries an offset of 2^51, M of them: (M - 1)/2 2^52 + 2^51.
+    let (high_offset, low_offset) = (s.splat_u(0u64.wrapping_sub((M - 1) / 2)), s.splat_u(1 << 51));
+    let near = s.splat_u(0xFFFF_FFFE);
+    for i in (0..poly.len()).step_by(S::LANES) {
+        let (x, r) = (s.load(approximate, i), s.load_u(remainder, i));
+        let quotient = s.bits(s.fma(s.sub(x, s.from_int(r)), inverse_m, magic));
+        let low = s.madd_low(s.sub_u(r, low_offset), quotient, m);
+        let high = s.madd_high(high_offset, quotient, m);
+        let j = s.floor_to_int(s.fma(x, inverse_p, bias));
+        let rounding = s.sub_u(low, j);
+        let sum = s.add_u(low, s.add_u(s.shl_u(high, 52), s.shl_u(high, 20)));
+        let mut torus = s.add_u(sum, s.sar_u(rounding, 32));
+        if s.lanes_without(rounding, near) != 0 {
+            torus = exact_lanes(s, high, low);
+        }
+        s.store_u(poly, i, s.add_u(s.load_u(poly, i), torus));
+    }
+}
+
+/// The rare lanes of [`add_rounded`]: all of them, in integers.
+#[cold]
+#[inline(never)]
+fn exact_lanes<S: Simd>(s: S, high: S::U, low: S::U) -> S::U {
+    let (mut highs, mut lows) = ([0; 8], [0; 8]);
+    s.store_u(&mut highs, 0, high);
+    s.store_u(&mut lows, 0, low);
+    let torus: [u64; 8] = std::array::from_fn(|i| {
+        torus_of((i128::from(highs[i].cast_signed()) << 52) + i128::from(lows[i].cast_signed()))
+    });
+    s.load_u(&torus, 0)
+}
+
+/// A double-double vector.
+type Double<S> = (<S as Simd>::F, <S as Simd>::F);
+
+#[inline(always)]
+fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> Double<S> {
+    let sum = s.add(a, b);
+    let b_part = s.sub(sum, a);
+    (sum, s.add(s.sub(a, s.sub(sum, b_part)), s.sub(b, b_part)))
+}
+
+#[inline(always)]
+fn double_add<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
+    let (sum, error) = two_sum(s, a.0, b.0);
+    two_sum(s, sum, s.add(error, s.add(a.1, b.1)))
+}
+
+#[inline(always)]
+fn double_sub<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
+    let zero = s.splat(0.0);
+    double_add(s, a, (s.sub(zero, b.0), s.sub(zero, b.1)))
+}
+
+#[inline(always)]
+fn double_mul<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
+    let product = s.mul(a.0, b.0);
+    let error = s.fma(a.1, b.0, s.fma(a.0, b.1, s.fms(a.0, b.0, product)));
+    two_sum(s, product, error)
+}
+
+struct Convert<'a> {
+    key: &'a mut ResidueKey,
+    standard: &'a [u64],
+}
+
+impl IfmaTask for Convert<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Ifma>(self, s: S) {
+        let Self { key, standard } = self;
+        let (degree, columns, size) = (key.degree, key.columns, S::LANES * S::LANES);
+        let (rows, points) = (key.gadget.level * columns, degree / 2);
+        let order = key.fft.order();
+        let factors = key.fft.double_factors();
+        let m = Modulus::new(s);
+        // The transform's values times 2^52 / N.
+        let scale = prime::mul_mod(prime::to_montgomery(1), prime::pow_mod(degree as u64, M - 2));
+        let scale = prime::constant(scale).map(|w| s.splat_u(w));
+        // One polynomial a lane: [point][re high, re low, im high, im low][lane].
+        let mut x = AlignedVec::<f64>::zeroed(points * 4 * S::LANES);
+        let (mut reduced, mut residues) = (vec![0; degree], vec![0; degree]);
+        let gain = 1.0 / points as f64;
+        for (group, polys) in standard.chunks(S::LANES * degree).enumerate() {
+            for (lane, poly) in polys.chunks_exact(degree).enumerate() {
+                for (j, point) in x.chunks_exact_mut(4 * S::LANES).enumerate() {
+                    for (part, c) in [poly[j], poly[j + points]].into_iter().enumerate() {
+                        let k = centred(c);
+                        let high = k as f64;
+                        point[2 * part * S::LANES + lane] = high * gain;
+                        // |k - high| is at most 2^10: exact, and 2^63 as a double does not leave i128.
+                        point[(2 * part + 1) * S::LANES + lane] = (i128::from(k) - high as i128) as f64 * gain;
+                    }
+                }
+            }
+            double_forward(s, &factors, &mut x);
+            for (lane, poly) in polys.chunks_exact(degree).enumerate() {
+                // Standard order is [n][row][column].
+                let index = group * S::LANES + lane;
+                let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
+                let start = (ggsw * columns + column) * rows * degree;
+                for (position, &leaf) in order.iter().enumerate() {
+                    let (square, within) = (position / size, position % size);
+                    let at = start + (square * rows + row) * 2 * size + within;
+                    // Normalised: the high part is the sum rounded to nearest.
+                    key.spectra[at] = x[leaf * 4 * S::LANES + lane];
+                    key.spectra[at + size] = x[(leaf * 4 + 2) * S::LANES + lane];
+                }
+                for (r, &c) in reduced.iter_mut().zip(poly) {
+                    *r = centred(c).rem_euclid(M.cast_signed()).cast_unsigned();
+                }
+                prime::forward(s, &key.prime, #[inline(always)] |i| s.load_u(&reduced, i), &mut residues);
+                for (square, words) in residues.chunks_exact(size).enumerate() {
+                    let at = start + (square * rows + row) * size;
+                    for j in (0..size).step_by(S::LANES) {
+                        let scaled = m.product(s, s.load_u(words, j), scale);
+                        let canonical = s.min_u(scaled, s.sub_u(scaled, m.m));
+                        s.store_u(&mut key.residues, at + j, canonical);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn load_double<S: Simd>(s: S, x: &[f64], i: usize) -> Double<S> {
+    (s.load(x, 2 * i * S::LANES), s.load(x, (2 * i + 1) * S::LANES))
+}
+
+#[inline(always)]
+fn store_double<S: Simd>(s: S, x: &mut [f64], i: usize, value: Double<S>) {
+    s.store(x, 2 * i * S::LANES, value.0);
+    s.store(x, (2 * i + 1) * S::LANES, value.1);
+}
+
+/// The forward transform in double-double precision, radix 2, one polynomial a lane.
+#[inline(always)]
+fn double_forward<S: Simd>(s: S, factors: &[[f64; 4]], x: &mut [f64]) {
+    let points = x.len() / (4 * S::LANES);
+    let (mut half, mut blocks) = (points / 2, 1);
+    while half > 0 {
+        for (block, f) in factors[blocks..2 * blocks].iter().enumerate() {
+            let re = (s.splat(f[0]), s.splat(f[1]));
+            let im = (s.splat(f[2]), s.splat(f[3]));
+            for i in 2 * block * half..(2 * block + 1) * half {
+                let a = [load_double(s, x, 2 * i), load_double(s, x, 2 * i + 1)];
+                let b = [load_double(s, x, 2 * (i + half)), load_double(s, x, 2 * (i + half) + 1)];
+                let t = [
+                    double_sub(s, double_mul(s, b[0], re), double_mul(s, b[1], im)),
+                    double_add(s, double_mul(s, b[0], im), double_mul(s, b[1], re)),
+                ];
+                for part in 0..2 {
+                    let (sum, difference) = (double_add(s, a[part], t[part]), double_sub(s, a[part], t[part]));
+                    store_double(s, x, 2 * i + part, sum);
+                    store_double(s, x, 2 * (i + half) + part, difference);
+                }
+            }
+        }
+        half /= 2;
+        blocks *= 2;
+    }
+}

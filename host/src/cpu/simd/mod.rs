@@ -1,0 +1,205 @@
+//! Vectors of 64-bit lanes: one trait, an implementation for every instruction set, chosen at run time.
+//!
+//! Kernels are written once over [`Simd`]. A value of an implementing type is a token: only [`Kernel::detect`] hands
+//! one out, after asking the processor, so that the intrinsics behind it may run. [`Simd::run`] compiles its argument
+//! for the instruction set.
+//!
+//! Only this folder holds unsafe code of the kernels. A new instruction set (NEON, SVE, RVV) is one more
+//! implementation; until then such processors run [`Portable`], which compilers turn into their baseline vectors.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::{Avx512, Avx512Ifma};
+pub(crate) use portable::Portable;
+
+/// Work to be compiled for an instruction set.
+pub(crate) trait Task {
+    /// What it returns.
+    type Output;
+    /// Runs it; implementations are `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// As [`Task`], for instruction sets with 52-bit multiply-accumulate.
+pub(crate) trait IfmaTask {
+    /// What it returns.
+    type Output;
+    /// Runs it; implementations are `#[inline(always)]`.
+    fn run<S: Ifma>(self, simd: S) -> Self::Output;
+}
+
+/// Lanes of `f64` and of `u64`. Integer operations wrap.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// Lanes of a vector: 4 or 8.
+    const LANES: usize;
+    /// `LANES` doubles.
+    type F: Copy;
+    /// `LANES` words.
+    type U: Copy;
+
+    /// Compiles and runs a task with this instruction set.
+    fn run<T: Task>(self, task: T) -> T::Output;
+
+    fn splat(self, x: f64) -> Self::F;
+    /// `x[i..i + LANES]`.
+    fn load(self, x: &[f64], i: usize) -> Self::F;
+    fn store(self, x: &mut [f64], i: usize, v: Self::F);
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once where the instruction set can.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `c - a * b`, as `fma`.
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a * b - c`, as `fma`.
+    fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The nearest integers.
+    fn round(self, a: Self::F) -> Self::F;
+    /// Transposes the square of the first `LANES` vectors.
+    fn transpose(self, rows: &mut [Self::F; 8]);
+    /// Doubles of signed integers below 2^51 in magnitude.
+    fn from_small_int(self, a: Self::U) -> Self::F;
+    /// Integers mod 2^64 of integral doubles within 2^63 in magnitude.
+    fn to_int(self, a: Self::F) -> Self::U;
+
+    fn splat_u(self, x: u64) -> Self::U;
+    /// `x[i..i + LANES]`.
+    fn load_u(self, x: &[u64], i: usize) -> Self::U;
+    fn store_u(self, x: &mut [u64], i: usize, v: Self::U);
+    /// `x[i..i + LANES]`, widened without sign.
+    fn load_u32(self, x: &[u32], i: usize) -> Self::U;
+    fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn sub_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn and_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn or_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn shl_u(self, a: Self::U, count: u32) -> Self::U;
+    fn shr_u(self, a: Self::U, count: u32) -> Self::U;
+    /// Shift right that keeps the sign; `count` below 64.
+    fn sar_u(self, a: Self::U, count: u32) -> Self::U;
+    /// The low 32 bits of `a` below the low 32 bits of `b`.
+    fn low_halves(self, a: Self::U, b: Self::U) -> Self::U;
+    /// Products of the low 32 bits.
+    fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U;
+    /// The smaller, unsigned.
+    fn min_u(self, a: Self::U, b: Self::U) -> Self::U;
+    /// `a + c` in lanes where `x < y` unsigned, else `a`.
+    fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
+    /// `a - c` in lanes where `x < y` unsigned, else `a`.
+    fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
+    /// `b` in lanes where `x == y`, else `a`.
+    fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U;
+    /// Low 64 bits of products.
+    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U;
+    /// Transposes the square of the first `LANES` vectors.
+    fn transpose_u(self, rows: &mut [Self::U; 8]);
+    /// Asks for the cache line that holds `x[i]`, in the second-level cache.
+    fn prefetch<T>(self, x: &[T], i: usize);
+}
+
+/// 52-bit multiply-accumulate, for transforms modulo primes below 2^50.
+pub(crate) trait Ifma: Simd {
+    /// Compiles and runs a task with this instruction set.
+    fn run_ifma<T: IfmaTask>(self, task: T) -> T::Output;
+    /// `c` plus the low 52 bits of the product of the low 52 bits.
+    fn madd_low(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
+    /// `c` plus bits 52 to 103 of the product of the low 52 bits.
+    fn madd_high(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
+    /// Signed integers of doubles, rounded down.
+    fn floor_to_int(self, a: Self::F) -> Self::U;
+    /// Doubles of signed integers below 2^53 in magnitude.
+    fn from_int(self, a: Self::U) -> Self::F;
+    /// The bits of doubles.
+    fn bits(self, a: Self::F) -> Self::U;
+    /// Lanes in which `a & b` is zero, one bit each.
+    fn lanes_without(self, a: Self::U, b: Self::U) -> u8;
+}
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy)]
+pub(crate) enum Kernel {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Ifma(Avx512Ifma),
+}
+
+impl Kernel {
+    /// Every instruction set that can run here, best first; never empty.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut kernels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            kernels.extend(Avx512Ifma::detect().map(Self::Avx512Ifma));
+            kernels.extend(Avx512::detect().map(Self::Avx512));
+            kernels.extend(Avx2::detect().map(Self::Avx2));
+        }
+        kernels.push(Self::Portable(Portable));
+        kernels
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Portable(_) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Ifma(_) => "avx512-ifma",
+        }
+    }
+
+    /// Runs a task with this instruction set.
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
+        match self {
+            Self::Portable(s) => s.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(s) => s.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(s) => s.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Ifma(s) => s.run(task),
+        }
+    }
+
+    /// Runs a task with this instruction set if it has 52-bit multiply-accumulate.
+    pub(crate) fn run_ifma<T: IfmaTask>(self, task: T) -> Option<T::Output> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Ifma(s) => Some(s.run_ifma(task)),
+            _ => None,
+        }
+    }
+
+    /// Whether it has 52-bit multiply-accumulate.
+    pub(crate) fn has_ifma(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Ifma(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Lanes of a vector.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Self::Portable(_) => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Ifma(_) => Avx512Ifma::LANES,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Four lanes in plain Rust: runs everywhere, and is the reference for the others.
+
+use super::{Simd, Task};
+
+/// No instruction set beyond the target's baseline.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+#[inline(always)]
+fn map2<T: Copy>(a: [T; 4], b: [T; 4], f: impl Fn(T, T) -> T) -> [T; 4] {
+    std::array::from_fn(|i| f(a[i], b[i]))
+}
+
+#[inline(always)]
+fn transpose4<T: Copy>(rows: &mut [[T; 4]; 8]) {
+    let old = *rows;
+    for i in 0..4 {
+        for j in 0..4 {
+            rows[i][j] = old[j][i];
+        }
+    }
+}
+
+impl Simd for Portable {
+    const LANES: usize = 4;
+    type F = [f64; 4];
+    type U = [u64; 4];
+
+    #[inline(always)]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        task.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f64) -> Self::F {
+        [x; 4]
+    }
+    #[inline(always)]
+    fn load(self, x: &[f64], i: usize) -> Self::F {
+        let x = &x[i..i + 4];
+        [x[0], x[1], x[2], x[3]]
+    }
+    #[inline(always)]
+    fn store(self, x: &mut [f64], i: usize, v: Self::F) {
+        x[i..i + 4].copy_from_slice(&v);
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        // Without hardware support a fused product is a slow library call.
+        self.add(self.mul(a, b), c)
+    }
+    #[inline(always)]
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        self.sub(c, self.mul(a, b))
+    }
+    #[inline(always)]
+    fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        self.sub(self.mul(a, b), c)
+    }
+    #[inline(always)]
+    fn round(self, a: Self::F) -> Self::F {
+        a.map(f64::round_ties_even)
+    }
+    #[inline(always)]
+    fn transpose(self, rows: &mut [Self::F; 8]) {
+        transpose4(rows);
+    }
+    #[inline(always)]
+    fn from_small_int(self, a: Self::U) -> Self::F {
+        a.map(|a| a.cast_signed() as f64)
+    }
+    #[inline(always)]
+    fn to_int(self, a: Self::F) -> Self::U {
+        // 2^63 itself, which saturates to 2^63 - 1 as a signed integer, is a value mod 2^64 too.
+        a.map(|a| if a >= 9_223_372_036_854_775_808.0 { 1 << 63 } else { (a as i64).cast_unsigned() })
+    }
+
+    #[inline(always)]
+    fn splat_u(self, x: u64) -> Self::U {
+        [x; 4]
+    }
+    #[inline(always)]
+    fn load_u(self, x: &[u64], i: usize) -> Self::U {
+        let x = &x[i..i + 4];
+        [x[0], x[1], x[2], x[3]]
+    }
+    #[inline(always)]
+    fn store_u(self, x: &mut [u64], i: usize, v: Self::U) {
+        x[i..i + 4].copy_from_slice(&v);
+    }
+    #[inline(always)]
+    fn load_u32(self, x: &[u32], i: usize) -> Self::U {
+        let x = &x[i..i + 4];
+        [x[0].into(), x[1].into(), x[2].into(), x[3].into()]
+    }
+    #[inline(always)]
+    fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, u64::wrapping_add)
+    }
+    #[inline(always)]
+    fn sub_u(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, u64::wrapping_sub)
+    }
+    #[inline(always)]
+    fn and_u(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| a & b)
+    }
+    #[inline(always)]
+    fn or_u(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| a | b)
+    }
+    #[inline(always)]
+    fn shl_u(self, a: Self::U, count: u32) -> Self::U {
+        a.map(|a| a << count)
+    }
+    #[inline(always)]
+    fn shr_u(self, a: Self::U, count: u32) -> Self::U {
+        a.map(|a| a >> count)
+    }
+    #[inline(always)]
+    fn sar_u(self, a: Self::U, count: u32) -> Self::U {
+        a.map(|a| (a.cast_signed() >> count).cast_unsigned())
+    }
+    #[inline(always)]
+    fn low_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| (a & 0xFFFF_FFFF) | (b << 32))
+    }
+    #[inline(always)]
+    fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| (a & 0xFFFF_FFFF) * (b & 0xFFFF_FFFF))
+    }
+    #[inline(always)]
+    fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, u64::min)
+    }
+    #[inline(always)]
+    fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        std::array::from_fn(|i| if x[i] < y[i] { a[i].wrapping_add(c[i]) } else { a[i] })
+    }
+    #[inline(always)]
+    fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        std::array::from_fn(|i| if x[i] < y[i] { a[i].wrapping_sub(c[i]) } else { a[i] })
+    }
+    #[inline(always)]
+    fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        std::array::from_fn(|i| if x[i] == y[i] { b[i] } else { a[i] })
+    }
+    #[inline(always)]
+    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, u64::wrapping_mul)
+    }
+    #[inline(always)]
+    fn transpose_u(self, rows: &mut [Self::U; 8]) {
+        transpose4(rows);
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, _: &[T], _: usize) {}
+}
