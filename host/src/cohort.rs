@@ -300,13 +300,8 @@ impl<'a> Server<'a> {
 
 /// The digits that each round of a comparison takes: four in the first, three beside a sign in the others.
 fn comparison_rounds(digits: usize) -> Vec<std::ops::Range<usize>> {
-    let mut rounds = vec![0..digits.min(4)];
-    let mut start = 4;
-    while start < digits {
-        rounds.push(start..digits.min(start + 3));
-        start += 3;
-    }
-    rounds
+    let first = std::iter::once(0..digits.min(4));
+    first.chain((4..digits).step_by(3).map(|start| start..digits.min(start + 3))).collect()
 }
 
 /// Ciphertexts to add, and where the digits of their sum go.

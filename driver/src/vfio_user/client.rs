@@ -65,12 +65,12 @@ impl VfioUserBus {
 
     fn negotiate(&mut self) -> Result<()> {
         let hello = Request::Version { version: protocol::VERSION, capabilities: protocol::own_capabilities() };
-        let (version, _) = self.call(&hello, &[], |reply| protocol::parse_version_reply(reply))?;
+        let (version, _) = self.call(&hello, &[], protocol::parse_version_reply)?;
         if version.0 != protocol::VERSION.0 || version.1 > protocol::VERSION.1 {
             let reason = format!("version {}.{} answered", version.0, version.1);
             return Err(self.protocol(Command::Version.text(), reason));
         }
-        let info = self.call(&Request::DeviceGetInfo, &[], |reply| protocol::parse_device_info(reply))?;
+        let info = self.call(&Request::DeviceGetInfo, &[], protocol::parse_device_info)?;
         let needed = protocol::DEVICE_PCI | protocol::DEVICE_RESETTABLE;
         if info.flags & needed != needed || info.regions <= protocol::CONFIG_REGION || info.irqs <= protocol::MSIX_IRQ {
             return Err(self.protocol(Command::DeviceGetInfo.text(), "no resettable PCI device"));

@@ -47,10 +47,10 @@ impl Logic for Product16 {
         let mut pins = String::new();
         for i in 0..18 {
             let bit = |port: &str| if i < 16 { format!("{port}[{i}]") } else { "1'b0".to_string() };
-            let _ = write!(pins, "  .A{i}({}), .B{i}({}),\n", bit("a_in"), bit("b_in"));
+            let _ = writeln!(pins, "  .A{i}({}), .B{i}({}),", bit("a_in"), bit("b_in"));
         }
         for i in 0..32 {
-            let _ = write!(pins, "  .P{i}(product[{i}]),\n");
+            let _ = writeln!(pins, "  .P{i}(product[{i}]),");
         }
         Verilog::Custom(format!(
             "\
