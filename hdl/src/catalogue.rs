@@ -1,6 +1,7 @@
 //! The designs that can be written as Verilog, by name and parameters.
 
 use crate::HdlError;
+use crate::bootstrap::DatapathBench;
 use crate::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
 use crate::ntt::{NttStream, Plan, Transform};
 use crate::prelude::*;
@@ -15,11 +16,13 @@ pub const DEGREES: [usize; 3] = [256, 1024, 2048];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Field,
+    Datapath,
     Ntt(Transform),
 }
 
-const KINDS: [(&str, Kind); 3] = [
+const KINDS: [(&str, Kind); 4] = [
     ("field", Kind::Field),
+    ("bootstrap-lanes", Kind::Datapath),
     ("ntt-forward", Kind::Ntt(Transform::Forward)),
     ("ntt-inverse", Kind::Ntt(Transform::Inverse)),
 ];
@@ -48,8 +51,9 @@ impl Design {
             let known = KINDS.map(|k| k.0).join(", ");
             return Err(HdlError::UnknownDesign { name: name.to_string(), known });
         };
-        if kind == Kind::Field {
-            return Ok(Self { name, top: "glovebox_field".to_string(), lanes: 1, degree: 0, kind });
+        if matches!(kind, Kind::Field | Kind::Datapath) {
+            let top = format!("glovebox_{}", name.replace('-', "_"));
+            return Ok(Self { name, top, lanes: 1, degree: 0, kind });
         }
         for (parameter, value, supported) in [("lanes", lanes, &LANES[..]), ("degree", degree, &DEGREES[..])] {
             if !supported.contains(&value) {
@@ -65,7 +69,7 @@ impl Design {
     pub fn all() -> Vec<Self> {
         let mut all = vec![];
         for (name, kind) in KINDS {
-            if kind == Kind::Field {
+            if matches!(kind, Kind::Field | Kind::Datapath) {
                 all.extend(Self::new(name, 1, 0));
                 continue;
             }
@@ -82,7 +86,7 @@ impl Design {
     pub fn plan(&self) -> Option<Plan> {
         match self.kind {
             Kind::Ntt(transform) => Some(Plan::new(transform, self.lanes, self.degree)),
-            Kind::Field => None,
+            Kind::Field | Kind::Datapath => None,
         }
     }
 
@@ -98,6 +102,10 @@ impl Design {
     pub fn verilog(&self) -> Result<String, HdlError> {
         let Some(plan) = self.plan() else {
             let comment = "Glovebox: arithmetic blocks in Z_p, p = 2^64 - 2^32 + 1, side by side for tests.";
+            if self.kind == Kind::Datapath {
+                let comment = "Glovebox: lane blocks of the bootstrap side by side for tests.";
+                return generate(&self.top, comment, DatapathBench::new);
+            }
             return generate(&self.top, comment, FieldBench::new);
         };
         let what = match plan.transform {
@@ -113,10 +121,10 @@ impl Design {
             plan.latency()
         );
         match self.lanes {
-            4 => generate(&self.top, &comment, move || NttStream::<4, 12>::new(&plan)),
-            8 => generate(&self.top, &comment, move || NttStream::<8, 24>::new(&plan)),
-            32 => generate(&self.top, &comment, move || NttStream::<32, 96>::new(&plan)),
-            _ => generate(&self.top, &comment, move || NttStream::<128, 384>::new(&plan)),
+            4 => generate(&self.top, &comment, move || NttStream::<4>::new(&plan)),
+            8 => generate(&self.top, &comment, move || NttStream::<8>::new(&plan)),
+            32 => generate(&self.top, &comment, move || NttStream::<32>::new(&plan)),
+            _ => generate(&self.top, &comment, move || NttStream::<128>::new(&plan)),
         }
     }
 }
@@ -207,7 +215,7 @@ mod tests {
         assert!(Design::new("nonsense", 4, 256).unwrap_err().to_string().contains("ntt-forward"));
         assert!(Design::new("ntt-forward", 5, 256).unwrap_err().to_string().contains("4, 8, 32, 128"));
         assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
-        assert_eq!(Design::all().len(), 1 + 2 * 4 * 3);
+        assert_eq!(Design::all().len(), 2 + 2 * 4 * 3);
     }
 
     #[test]

@@ -198,6 +198,12 @@ impl<const N: usize> ops::Shl<usize> for U<N> {
         Self::new(if by >= 128 { 0 } else { self.0 << by })
     }
 }
+impl<const N: usize, const M: usize> ops::Shl<U<M>> for U<N> {
+    type Output = Self;
+    fn shl(self, by: U<M>) -> Self {
+        self << usize::try_from(by.raw()).unwrap_or(usize::MAX)
+    }
+}
 impl<const N: usize> ops::Shr<usize> for U<N> {
     type Output = Self;
     fn shr(self, by: usize) -> Self {
