@@ -3,11 +3,19 @@
 pub mod accumulate;
 mod bench;
 pub mod decompose;
+pub mod key;
 pub mod multiply;
 pub mod rotate;
+pub mod rotation;
+pub mod schedule;
+pub mod shape;
 
 pub use accumulate::Accumulate;
 pub use bench::{BENCH_LANES, DatapathBench};
 pub use decompose::{Decompose, Gadget};
+pub use key::KeyStore;
 pub use multiply::Multiply;
 pub use rotate::Rotate;
+pub use rotation::BlindRotation;
+pub use schedule::Schedule;
+pub use shape::Shape;

@@ -1,5 +1,6 @@
 //! The RTL in Verilator against the golden model, and through the static checks.
 
+mod blind_rotation;
 mod bootstrap_lanes;
 mod common;
 mod field_blocks;
