@@ -10,7 +10,7 @@ pub const SLOT: usize = 4;
 /// Bits of a mask index and of a dimension.
 pub const INDEX: usize = 11;
 /// Largest dimension n of a small LWE ciphertext.
-pub const MAX_DIMENSION: usize = 1 << (INDEX - 1);
+pub const MAX_DIMENSION: usize = (1 << (INDEX - 1)) - 1;
 /// Bits of a rotation amount, 0 to 2N.
 pub const TURN: usize = 12;
 
@@ -27,6 +27,8 @@ pub struct Shape {
     pub tables: usize,
     /// Words of 64 bits of a bootstrapping-key beat.
     pub key_words: usize,
+    /// Columns V of the keyswitch: words of 64 bits of a keyswitching-key beat.
+    pub columns: usize,
 }
 
 impl Shape {
@@ -40,7 +42,7 @@ impl Shape {
             32 => 8,
             _ => 4,
         };
-        let shape = Self { degree, lanes, depth, tables: depth, key_words: lanes };
+        let shape = Self { degree, lanes, depth, tables: depth, key_words: lanes, columns: lanes / 4 };
         shape.check();
         shape
     }
@@ -50,7 +52,7 @@ impl Shape {
     /// # Panics
     /// If a value breaks its rule.
     pub fn check(&self) {
-        let Self { degree, lanes, depth, tables, key_words } = *self;
+        let Self { degree, lanes, depth, tables, key_words, columns } = *self;
         assert!(
             degree.is_power_of_two() && (256..=2048).contains(&degree),
             "degree {degree}: a power of two from 256 to 2048"
@@ -59,6 +61,7 @@ impl Shape {
         assert!(self.beats() >= 16, "{} beats a frame: at least 16", self.beats());
         assert!(depth.is_power_of_two() && (2..=16).contains(&depth), "depth {depth}: a power of two from 2 to 16");
         assert!(tables.is_power_of_two() && (2..=16).contains(&tables), "{tables} tables: a power of two from 2 to 16");
+        assert!((1..=64).contains(&columns), "{columns} columns: from 1 to 64");
         let words = 6 * self.points();
         assert!(key_words > 0 && words.is_multiple_of(key_words), "{key_words} key words a beat: a divisor of {words}");
     }
