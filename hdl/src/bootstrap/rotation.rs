@@ -88,6 +88,8 @@ pub struct BlindRotation {
     pub forward_active: Signal<Out, Bit>,
     /// A beat of the backward transform's multipliers is valid.
     pub inverse_active: Signal<Out, Bit>,
+    /// A step waits for its key.
+    pub key_stalled: Signal<Out, Bit>,
     schedule: Schedule,
     gadget: Gadget,
     keys: KeyStore,
@@ -234,6 +236,7 @@ impl BlindRotation {
             result_data: Default::default(),
             forward_active: Default::default(),
             inverse_active: Default::default(),
+            key_stalled: Default::default(),
             schedule: Schedule::new(shape),
             gadget: Default::default(),
             keys: KeyStore::new(shape),
@@ -354,6 +357,7 @@ impl Logic for BlindRotation {
         self.schedule.turn_data.next = self.turn_data.val();
         self.schedule.result_free.next = self.result_free.val();
         self.schedule.key_loaded.next = self.keys.loaded.val();
+        self.key_stalled.next = self.schedule.key_stalled.val();
         self.busy.next = self.schedule.busy.val();
         self.gadget.base_log.next = self.base_log.val();
         self.gadget.level.next = self.levels.val();

@@ -67,6 +67,8 @@ pub struct Schedule {
     /// Everything else of the beat: 9:0 number in the frame, 10 valid, 20:11 position, 21 past the wrap, 25:22 slot,
     /// 26 table, 27 last step, 29:28 level, 30 last level, 31 key half, 32 last frame of the step.
     pub side: Signal<Out, U<SIDE>>,
+    /// A step waits for its key.
+    pub key_stalled: Signal<Out, Bit>,
     turns: Ram<U<TURN>>,
     starts: Ram<U<BEAT>>,
     // The walk over frames.
@@ -156,6 +158,7 @@ impl Schedule {
             source_before: Default::default(),
             amount: Default::default(),
             side: Default::default(),
+            key_stalled: Default::default(),
             turns: Ram::new(2 << (SLOT + INDEX - 1)),
             starts: Ram::new(16),
             running: Default::default(),
@@ -310,6 +313,10 @@ impl Logic for Schedule {
             & (!self.begins_data.val() | (self.credit.q.val() >= self.need.q.val().to_bits::<15>()))
             & (!self.begins_step.val() | self.keys.q.val().any())
             & (!self.last_index.val() | self.result_free.val());
+        self.key_stalled.next = self.ready.q.val()
+            & (!self.active.q.val() | self.frame_end.val())
+            & self.begins_step.val()
+            & !self.keys.q.val().any();
         self.takes_key.next = self.go.val() & self.begins_step.val();
         self.takes_credit.next = self.go.val() & self.begins_data.val();
         if self.active.q.val() {

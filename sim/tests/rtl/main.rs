@@ -1,6 +1,7 @@
 //! The RTL in Verilator against the golden model, and through the static checks.
 
 mod blind_rotation;
+mod bootstrap_engine;
 mod bootstrap_lanes;
 mod common;
 mod field_blocks;
