@@ -4,7 +4,7 @@
 //! Handshake: `start` while `idle`; words ready/valid, ciphertext by ciphertext, mask then body: N + 1 words with
 //!            `keyswitch`, n + 1 without; then with `bootstrap` amounts are written and `done` stays up until `taken`,
 //!            else n + 1 words a ciphertext are pushed out once `drained` says that earlier batches' words are
-//! Latency:   count (N + 1) + keyswitch + count (n + 30) cycles
+//! Latency:   count (N + 1) + keyswitch + count (n + 22) + 40 cycles
 //! Reset:     `reset` clears control
 //! Limits:    one batch at a time
 
@@ -101,6 +101,7 @@ pub struct Front {
     bodies: Ram<U<64>>,
     small_words: Ram<U<64>>,
     modulus: ModulusSwitch,
+    loading: Signal<Local, Bit>,
     take: Signal<Local, Bit>,
     last: Signal<Local, U<WORD>>,
     at_last: Signal<Local, Bit>,
@@ -189,6 +190,7 @@ impl Front {
             bodies: Ram::new(16),
             small_words: Ram::new(shape.depth << (INDEX - 1)),
             modulus: ModulusSwitch::new(shape.degree),
+            loading: Default::default(),
             take: Default::default(),
             last: Default::default(),
             at_last: Default::default(),
@@ -261,8 +263,10 @@ impl Logic for Front {
         self.at_last.next = self.index.q.val() == self.last.val();
         self.slot_next.next = self.slot.q.val() + 1u64;
         self.last_slot.next = self.slot_next.val() == self.count.val();
-        self.s_ready.next = self.state.q.val() == self.load_state.val();
-        self.take.next = (self.state.q.val() == self.load_state.val()) & self.s_valid.val();
+        // Words come once the masks of the parameters have settled.
+        self.loading.next = (self.state.q.val() == self.load_state.val()) & (self.wait.q.val() == 8u64.into());
+        self.s_ready.next = self.loading.val();
+        self.take.next = self.loading.val() & self.s_valid.val();
         self.reading.next = ((self.state.q.val() == self.switch_state.val()) & !self.gap.q.val())
             | ((self.state.q.val() == self.emit_state.val()) & self.drained.val() & self.room.val());
         self.place.next = (self.slot.q.val().to_bits::<ADDRESS>() << 10) | self.index.q.val().to_bits::<ADDRESS>();
@@ -276,10 +280,13 @@ impl Logic for Front {
         self.unit.start.next = false;
         self.modulus.clear.next = false;
         if self.state.q.val() == self.load_state.val() {
-            self.wait.d.next = 0u64.into();
             self.gap.d.next = true;
+            if !self.loading.val() {
+                self.wait.d.next = self.wait.q.val() + 1u64;
+            }
             if self.take.val() & self.at_last.val() & self.last_slot.val() {
                 self.slot.d.next = 0u64.into();
+                self.wait.d.next = 0u64.into();
                 self.state.d.next = self.emit_state.val();
                 if self.bootstrap.val() {
                     self.state.d.next = self.switch_state.val();
@@ -338,6 +345,7 @@ impl Logic for Front {
         }
         if self.start.val() & (self.state.q.val() == self.idle_state.val()) {
             self.state.d.next = self.load_state.val();
+            self.wait.d.next = 0u64.into();
             self.slot.d.next = 0u64.into();
             self.index.d.next = 0u64.into();
         }
