@@ -14,6 +14,7 @@ mod add;
 mod canonical;
 pub mod limbs;
 mod mul;
+mod product;
 mod shift;
 mod sub;
 
@@ -21,5 +22,6 @@ pub use add::ModAdd;
 pub use canonical::{Canonical, CanonicalSum, Fold};
 pub use limbs::LIMB;
 pub use mul::{ModMul, MulLimbs};
+pub use product::Product16;
 pub use shift::{ModShift, SelectShift, ShiftButterfly, ShiftTap, Split};
 pub use sub::ModSub;

@@ -7,7 +7,7 @@
 //! Reset:     none
 //! Limits:    none
 
-use super::{Canonical, LIMB};
+use super::{Canonical, LIMB, Product16};
 use crate::prelude::*;
 
 /// The product in limb form: 16 products of 16 bits, columns, limbs. No carry crosses a limb.
@@ -21,12 +21,13 @@ pub struct MulLimbs {
     pub b_in: Signal<In, U<64>>,
     /// Product, within [`super::limbs::Bound::PRODUCT`].
     pub limb_out: [Signal<Out, S<LIMB>>; 3],
-    s1_a: [Reg<U<16>>; 4],
-    s1_b: [Reg<U<16>>; 4],
-    s2_part: [Reg<U<32>>; 16],
+    /// Part 4i + j is limb i of a times limb j of b.
+    s2_part: [Product16; 16],
     s3_edge: Reg<S<34>>,
     s3_column: [Reg<U<34>>; 5],
     s4_limb: [Reg<S<LIMB>>; 3],
+    a_part: [Signal<Local, U<16>>; 4],
+    b_part: [Signal<Local, U<16>>; 4],
     part: [Signal<Local, U<34>>; 16],
     signed_part: [Signal<Local, U<33>>; 2],
     column_low: [Signal<Local, U<33>>; 3],
@@ -44,21 +45,19 @@ impl Logic for MulLimbs {
     fn update(&mut self) {
         clock!(self, clock, s3_edge);
         for i in 0..4 {
-            self.s1_a[i].clock.next = self.clock.val();
-            self.s1_b[i].clock.next = self.clock.val();
-            self.s1_a[i].d.next = self.a_in.val().get_bits::<16>(i * 16);
-            self.s1_b[i].d.next = self.b_in.val().get_bits::<16>(i * 16);
+            self.a_part[i].next = self.a_in.val().get_bits::<16>(i * 16);
+            self.b_part[i].next = self.b_in.val().get_bits::<16>(i * 16);
         }
         // 2: part 4i + j has weight 2^(16 (i + j)).
         for i in 0..16 {
             self.s2_part[i].clock.next = self.clock.val();
-            self.s2_part[i].d.next =
-                self.s1_a[i / 4].q.val().to_bits::<32>() * self.s1_b[i % 4].q.val().to_bits::<32>();
-            self.part[i].next = self.s2_part[i].q.val().to_bits::<34>();
+            self.s2_part[i].a_in.next = self.a_part[i / 4].val();
+            self.s2_part[i].b_in.next = self.b_part[i % 4].val();
+            self.part[i].next = self.s2_part[i].product_out.val().to_bits::<34>();
         }
         // 3: columns of equal weight; weight 2^96 is -1 and joins weight 1.
-        self.signed_part[0].next = self.s2_part[0].q.val().to_bits::<33>();
-        self.signed_part[1].next = self.s2_part[15].q.val().to_bits::<33>();
+        self.signed_part[0].next = self.s2_part[0].product_out.val().to_bits::<33>();
+        self.signed_part[1].next = self.s2_part[15].product_out.val().to_bits::<33>();
         self.s3_edge.d.next = signed_cast(self.signed_part[0].val()).to_bits::<34>()
             - signed_cast(self.signed_part[1].val()).to_bits::<34>();
         for i in 0..5 {
