@@ -24,6 +24,7 @@
 //! ```
 
 pub mod bootstrap;
+pub mod card;
 pub mod cipher;
 pub mod error;
 pub mod field;

@@ -1,6 +1,7 @@
 //! The designs that can be written as Verilog, by name and parameters.
 
 use crate::HdlError;
+use crate::bootstrap::DatapathBench;
 use crate::card::{GloveboxCard, RING_PAIRS};
 use crate::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
 use crate::ntt::{NttStream, Plan, Transform};
@@ -16,12 +17,14 @@ pub const DEGREES: [usize; 3] = [256, 1024, 2048];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Field,
+    Datapath,
     Ntt(Transform),
     Card,
 }
 
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("field", Kind::Field),
+    ("bootstrap-lanes", Kind::Datapath),
     ("ntt-forward", Kind::Ntt(Transform::Forward)),
     ("ntt-inverse", Kind::Ntt(Transform::Inverse)),
     ("card", Kind::Card),
@@ -51,8 +54,9 @@ impl Design {
             let known = KINDS.map(|k| k.0).join(", ");
             return Err(HdlError::UnknownDesign { name: name.to_string(), known });
         };
-        if kind == Kind::Field {
-            return Ok(Self { name, top: "glovebox_field".to_string(), lanes: 1, degree: 0, kind });
+        if matches!(kind, Kind::Field | Kind::Datapath) {
+            let top = format!("glovebox_{}", name.replace('-', "_"));
+            return Ok(Self { name, top, lanes: 1, degree: 0, kind });
         }
         for (parameter, value, supported) in [("lanes", lanes, &LANES[..]), ("degree", degree, &DEGREES[..])] {
             if !supported.contains(&value) {
@@ -68,7 +72,7 @@ impl Design {
     pub fn all() -> Vec<Self> {
         let mut all = vec![];
         for (name, kind) in KINDS {
-            if kind == Kind::Field {
+            if matches!(kind, Kind::Field | Kind::Datapath) {
                 all.extend(Self::new(name, 1, 0));
                 continue;
             }
@@ -85,7 +89,7 @@ impl Design {
     pub fn plan(&self) -> Option<Plan> {
         match self.kind {
             Kind::Ntt(transform) => Some(Plan::new(transform, self.lanes, self.degree)),
-            Kind::Field | Kind::Card => None,
+            Kind::Field | Kind::Datapath | Kind::Card => None,
         }
     }
 
@@ -104,6 +108,10 @@ impl Design {
         }
         let Some(plan) = self.plan() else {
             let comment = "Glovebox: arithmetic blocks in Z_p, p = 2^64 - 2^32 + 1, side by side for tests.";
+            if self.kind == Kind::Datapath {
+                let comment = "Glovebox: lane blocks of the bootstrap side by side for tests.";
+                return generate(&self.top, comment, DatapathBench::new);
+            }
             return generate(&self.top, comment, FieldBench::new);
         };
         let what = match plan.transform {
@@ -119,10 +127,10 @@ impl Design {
             plan.latency()
         );
         match self.lanes {
-            4 => generate(&self.top, &comment, move || NttStream::<4, 12>::new(&plan)),
-            8 => generate(&self.top, &comment, move || NttStream::<8, 24>::new(&plan)),
-            32 => generate(&self.top, &comment, move || NttStream::<32, 96>::new(&plan)),
-            _ => generate(&self.top, &comment, move || NttStream::<128, 384>::new(&plan)),
+            4 => generate(&self.top, &comment, move || NttStream::<4>::new(&plan)),
+            8 => generate(&self.top, &comment, move || NttStream::<8>::new(&plan)),
+            32 => generate(&self.top, &comment, move || NttStream::<32>::new(&plan)),
+            _ => generate(&self.top, &comment, move || NttStream::<128>::new(&plan)),
         }
     }
 }
@@ -139,15 +147,15 @@ impl Design {
         let [forward, inverse] =
             [Transform::Forward, Transform::Inverse].map(|t| Plan::new(t, self.lanes, self.degree));
         macro_rules! card {
-            ($l:literal, $l3:literal) => {
-                generate(&self.top, &comment, move || GloveboxCard::<$l, $l3, RING_PAIRS>::new(&forward, &inverse))
+            ($l:literal) => {
+                generate(&self.top, &comment, move || GloveboxCard::<$l, RING_PAIRS>::new(&forward, &inverse))
             };
         }
         match self.lanes {
-            4 => card!(4, 12),
-            8 => card!(8, 24),
-            32 => card!(32, 96),
-            _ => card!(128, 384),
+            4 => card!(4),
+            8 => card!(8),
+            32 => card!(32),
+            _ => card!(128),
         }
     }
 }
@@ -238,7 +246,7 @@ mod tests {
         assert!(Design::new("nonsense", 4, 256).unwrap_err().to_string().contains("ntt-forward"));
         assert!(Design::new("ntt-forward", 5, 256).unwrap_err().to_string().contains("4, 8, 32, 128"));
         assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
-        assert_eq!(Design::all().len(), 1 + 3 * 4 * 3);
+        assert_eq!(Design::all().len(), 2 + 3 * 4 * 3);
     }
 
     #[test]

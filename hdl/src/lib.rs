@@ -9,11 +9,13 @@
 //! Every block's header says its function, range, handshake, latency, reset and limits. Widths and depths are checked
 //! by constructors, which panic on a programmer's error; [`Design`] returns typed errors for bad parameters.
 
+pub mod bootstrap;
 pub mod card;
 mod catalogue;
 pub mod delay;
 mod error;
 pub mod field;
+pub mod memory;
 pub mod ntt;
 pub mod prelude;
 mod reg;

@@ -14,6 +14,7 @@ extern crate alloc;
 
 pub mod command;
 pub mod document;
+pub mod key_layout;
 pub mod layout;
 pub mod registers;
 

@@ -1,7 +1,7 @@
 //! The card: everything between the PCIe endpoint and the transforms.
 //!
 //! BAR0, rings and commands as `glovebox_regmap` describes them
-//! Range:     `L` lanes, `L3 = 3 L`, `R` ring pairs (1 to 15)
+//! Range:     `L` lanes, `R` ring pairs (1 to 15)
 //! Handshake: AXI4-Lite slave, 32 bits, 64 KiB (`s_axil`); AXI4 master, 512-bit data, 64-bit address, one id, INCR bursts of
 //!            up to 16 beats that never cross 4 KiB (`m_axi`); `interrupt_request` is one pulse a vector and message
 //! Latency:   see `sim/tests/card/cycle_baseline.txt` for whole commands
@@ -33,9 +33,9 @@ use glovebox_regmap::command::BASE_COMMANDS;
 /// Ring pairs of the cards in the catalogue.
 pub const RING_PAIRS: usize = 4;
 
-/// The card over `L` lanes with `R` ring pairs; `L3 = 3 L`.
+/// The card over `L` lanes with `R` ring pairs.
 #[derive(LogicBlock)]
-pub struct GloveboxCard<const L: usize, const L3: usize, const R: usize> {
+pub struct GloveboxCard<const L: usize, const R: usize> {
     /// Rising edge.
     pub clock: Signal<In, Clock>,
     /// Synchronous, active high.
@@ -137,7 +137,7 @@ pub struct GloveboxCard<const L: usize, const L3: usize, const R: usize> {
     ring: [RingRegisters; R],
     arbiter: RoundRobin<R>,
     sequencer: Sequencer,
-    transfer: TransferEngine<L, L3>,
+    transfer: TransferEngine<L>,
     dma: DmaSwitch<2>,
     read: ReadDma,
     write: WriteDma,
@@ -161,7 +161,7 @@ pub struct GloveboxCard<const L: usize, const L3: usize, const R: usize> {
     incrementing: Constant<U<2>>,
 }
 
-impl<const L: usize, const L3: usize, const R: usize> GloveboxCard<L, L3, R> {
+impl<const L: usize, const R: usize> GloveboxCard<L, R> {
     /// The card of these two transforms, which are of the same lanes and degree.
     ///
     /// # Panics
@@ -251,7 +251,7 @@ impl<const L: usize, const L3: usize, const R: usize> GloveboxCard<L, L3, R> {
     }
 }
 
-impl<const L: usize, const L3: usize, const R: usize> Logic for GloveboxCard<L, L3, R> {
+impl<const L: usize, const R: usize> Logic for GloveboxCard<L, R> {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, slave, card, sequencer, transfer, read, write);

@@ -44,9 +44,9 @@ pub enum TransferStep {
 /// Cycles by which the transforms' reset is held beyond their latency: the stages around the pipelines.
 const MARGIN: usize = 8;
 
-/// The engine over `L` lanes; `L3 = 3 L`.
+/// The engine over `L` lanes.
 #[derive(LogicBlock)]
-pub struct TransferEngine<const L: usize, const L3: usize> {
+pub struct TransferEngine<const L: usize> {
     /// Rising edge.
     pub clock: Signal<In, Clock>,
     /// Gives the command up.
@@ -107,8 +107,8 @@ pub struct TransferEngine<const L: usize, const L3: usize> {
     pub d_ready: Signal<In, Bit>,
     narrow: Resize<8, L>,
     reduce: ReduceOnce<L>,
-    forward: NttStream<L, L3>,
-    inverse: NttStream<L, L3>,
+    forward: NttStream<L>,
+    inverse: NttStream<L>,
     widen: Resize<L, 8>,
     step: Reg<TransferStep>,
     result: Reg<U<8>>,
@@ -132,7 +132,7 @@ pub struct TransferEngine<const L: usize, const L3: usize> {
     empty_cycles: Constant<U<12>>,
 }
 
-impl<const L: usize, const L3: usize> TransferEngine<L, L3> {
+impl<const L: usize> TransferEngine<L> {
     /// The engine of these two transforms.
     ///
     /// # Panics
@@ -201,7 +201,7 @@ impl<const L: usize, const L3: usize> TransferEngine<L, L3> {
     }
 }
 
-impl<const L: usize, const L3: usize> Logic for TransferEngine<L, L3> {
+impl<const L: usize> Logic for TransferEngine<L> {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, narrow, forward, inverse, widen);

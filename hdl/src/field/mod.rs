@@ -19,7 +19,7 @@ mod shift;
 mod sub;
 
 pub use add::ModAdd;
-pub use canonical::Canonical;
+pub use canonical::{Canonical, CanonicalSum, Fold};
 pub use limbs::LIMB;
 pub use mul::{ModMul, MulLimbs};
 pub use product::Product16;

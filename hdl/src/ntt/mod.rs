@@ -19,11 +19,13 @@
 //! [`tables::Plan`] derives all of it from golden's roots; [`pipe::NttPipe`] is the free-running pipeline,
 //! [`stream::NttStream`] the block with ready/valid edges.
 
+pub mod limbs;
 pub mod pipe;
 pub mod row;
 pub mod stream;
 pub mod tables;
 
+pub use limbs::NttLimbs;
 pub use pipe::NttPipe;
 pub use stream::NttStream;
 pub use tables::{Plan, Transform};

@@ -71,17 +71,17 @@ impl Logic for Sdf {
     }
 }
 
-/// One row of `L` lanes, `L3 = 3 L` limbs.
+/// One row of lanes.
 #[derive(LogicBlock)]
-pub struct Row<const L: usize, const L3: usize> {
+pub struct Row {
     /// Rising edge.
     pub clock: Signal<In, Clock>,
     /// Limbs, three a lane.
-    pub d: [Signal<In, S<LIMB>>; L3],
+    pub d: Vec<Signal<In, S<LIMB>>>,
     /// The token of the beat that arrives one cycle later.
     pub token_in: Signal<In, U<TOKEN>>,
     /// Limbs, three a lane.
-    pub q: [Signal<Out, S<LIMB>>; L3],
+    pub q: Vec<Signal<Out, S<LIMB>>>,
     /// The token of the beat that leaves one cycle later.
     pub token_out: Signal<Out, U<TOKEN>>,
     token: DelayLine<U<TOKEN>>,
@@ -100,18 +100,17 @@ pub struct Row<const L: usize, const L3: usize> {
     _beat_low: usize,
 }
 
-impl<const L: usize, const L3: usize> Row<L, L3> {
+impl Row {
     /// The row of a plan.
     ///
     /// # Panics
     /// If the plan is for another number of lanes.
-    pub fn new(plan: &RowPlan) -> Self {
-        assert!(L3 == 3 * L, "{L3} limbs for {L} lanes: a lane has three");
+    pub fn new(plan: &RowPlan, lanes: usize) -> Self {
         let mut row = Self {
             clock: Default::default(),
-            d: std::array::from_fn(|_| Default::default()),
+            d: (0..3 * lanes).map(|_| Default::default()).collect(),
             token_in: Default::default(),
-            q: std::array::from_fn(|_| Default::default()),
+            q: (0..3 * lanes).map(|_| Default::default()).collect(),
             token_out: Default::default(),
             token: DelayLine::new(plan.latency()),
             aligned: Default::default(),
@@ -130,7 +129,7 @@ impl<const L: usize, const L3: usize> Row<L, L3> {
         };
         match plan {
             RowPlan::Select { exponents } => {
-                assert_eq!(exponents.len(), L, "a plan for other than {L} lanes");
+                assert_eq!(exponents.len(), lanes, "a plan for other than {lanes} lanes");
                 // Beats 2^low apart share a tap in every lane: drop those address bits.
                 let same = |low: usize| {
                     exponents.iter().all(|list| list.chunks(1 << low).all(|c| c.iter().all(|e| *e == c[0])))
@@ -151,23 +150,23 @@ impl<const L: usize, const L3: usize> Row<L, L3> {
                     row.tap.push(Rom::new(per_address.iter().map(number).collect()));
                     row.select.push(SelectShift::new(&distinct));
                 }
-                (row._selects, row._beat_low) = (L, low);
+                (row._selects, row._beat_low) = (lanes, low);
             }
             RowPlan::Sdf { depth } => {
-                row.sdf = (0..L).map(|_| Sdf::new(*depth)).collect();
-                (row._sdfs, row._depth_log2) = (L, depth.trailing_zeros() as usize);
+                row.sdf = (0..lanes).map(|_| Sdf::new(*depth)).collect();
+                (row._sdfs, row._depth_log2) = (lanes, depth.trailing_zeros() as usize);
             }
             RowPlan::Fixed { stride, exponents } => {
-                assert_eq!(exponents.len(), L / 2, "a plan for other than {L} lanes");
+                assert_eq!(exponents.len(), lanes / 2, "a plan for other than {lanes} lanes");
                 row.butterfly = exponents.iter().map(|&e| ShiftButterfly::new(e)).collect();
-                (row._butterflies, row._stride) = (L / 2, *stride);
+                (row._butterflies, row._stride) = (lanes / 2, *stride);
             }
         }
         row
     }
 }
 
-impl<const L: usize, const L3: usize> Logic for Row<L, L3> {
+impl Logic for Row {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, token, aligned);

@@ -15,6 +15,7 @@
 use super::pipe::NttPipe;
 use super::row::BEAT;
 use super::tables::Plan;
+use crate::memory::{ADDRESS, Ram};
 use crate::prelude::*;
 use crate::word::Lanes;
 
@@ -54,9 +55,9 @@ mod interface {
     }
 }
 
-/// The stream block over `L` lanes; `L3 = 3 L`.
+/// The stream block over `L` lanes.
 #[derive(LogicBlock)]
-pub struct NttStream<const L: usize, const L3: usize> {
+pub struct NttStream<const L: usize> {
     /// Rising edge.
     pub clock: Signal<In, Clock>,
     /// Clears control; synchronous, active high.
@@ -67,7 +68,7 @@ pub struct NttStream<const L: usize, const L3: usize> {
     pub m: StreamSource<L>,
     /// The last beat of a frame is on `m`.
     pub m_tlast: Signal<Out, Bit>,
-    pipe: NttPipe<L, L3>,
+    pipe: NttPipe<L>,
     pack: Pack<L>,
     in_memory: Ram<Lanes<L>>,
     out_memory: Ram<Lanes<L>>,
@@ -106,7 +107,7 @@ fn capacity(beats: usize) -> usize {
     beats.next_power_of_two()
 }
 
-impl<const L: usize, const L3: usize> NttStream<L, L3> {
+impl<const L: usize> NttStream<L> {
     /// The stream block of a plan.
     ///
     /// # Panics
@@ -163,7 +164,7 @@ impl<const L: usize, const L3: usize> NttStream<L, L3> {
     }
 }
 
-impl<const L: usize, const L3: usize> Logic for NttStream<L, L3> {
+impl<const L: usize> Logic for NttStream<L> {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, pipe, in_memory, out_memory);
@@ -174,7 +175,7 @@ impl<const L: usize, const L3: usize> Logic for NttStream<L, L3> {
         self.s.tready.next = self.in_count.q.val() != self.in_full.val();
         self.take.next = self.s.tvalid.val() & (self.in_count.q.val() != self.in_full.val());
         self.in_memory.write_enable.next = self.take.val();
-        self.in_memory.write_address.next = self.in_write.q.val();
+        self.in_memory.write_address.next = self.in_write.q.val().to_bits::<ADDRESS>();
         self.in_memory.write_data.next = self.s.tdata.val();
         if self.take.val() {
             self.in_write.d.next = (self.in_write.q.val() + 1u64) & self.in_mask.val();
@@ -186,7 +187,7 @@ impl<const L: usize, const L3: usize> Logic for NttStream<L, L3> {
             & (self.in_waiting.q.val() >= self.frame.val())
             & (self.credit.q.val() >= self.frame.val());
         self.in_memory.read_enable.next = self.running.q.val();
-        self.in_memory.read_address.next = self.in_read.q.val();
+        self.in_memory.read_address.next = self.in_read.q.val().to_bits::<ADDRESS>();
         if self.running.q.val() {
             self.in_read.d.next = (self.in_read.q.val() + 1u64) & self.in_mask.val();
             self.beat.d.next = self.beat.q.val() + 1u64;
@@ -227,7 +228,7 @@ impl<const L: usize, const L3: usize> Logic for NttStream<L, L3> {
 
         // Output buffer: the memory's read register is the stream's register.
         self.out_memory.write_enable.next = self.pipe.valid_out.val();
-        self.out_memory.write_address.next = self.out_write.q.val();
+        self.out_memory.write_address.next = self.out_write.q.val().to_bits::<ADDRESS>();
         self.out_memory.write_data.next = self.pack.q.val();
         if self.pipe.valid_out.val() {
             self.out_write.d.next = (self.out_write.q.val() + 1u64) & self.out_mask.val();
@@ -235,7 +236,7 @@ impl<const L: usize, const L3: usize> Logic for NttStream<L, L3> {
         self.give.next = self.out_valid.q.val() & self.m.tready.val();
         self.fetch.next = self.out_count.q.val().any() & (!self.out_valid.q.val() | self.m.tready.val());
         self.out_memory.read_enable.next = self.fetch.val();
-        self.out_memory.read_address.next = self.out_read.q.val();
+        self.out_memory.read_address.next = self.out_read.q.val().to_bits::<ADDRESS>();
         if self.fetch.val() {
             self.out_read.d.next = (self.out_read.q.val() + 1u64) & self.out_mask.val();
         }
@@ -310,87 +311,5 @@ impl<const L: usize> Logic for Pack<L> {
     fn hdl(&self) -> Verilog {
         let words: Vec<String> = (0..L).rev().map(|i| format!("  d_{i}")).collect();
         Verilog::Custom(format!("assign q = {{\n{}\n}};\n", words.join(",\n")))
-    }
-}
-
-/// A memory with one write and one read port.
-///
-/// read_data(t + 1) = words[read_address(t)] while read_enable, else unchanged
-/// Range:     any word; a power of two of them
-/// Handshake: enables
-/// Latency:   1 cycle
-/// Reset:     none; contents are arbitrary until written
-/// Limits:    a word written is read from the next cycle on; reading an address in the cycle of its write is not
-///            defined
-#[derive(LogicBlock)]
-pub struct Ram<T: Synth> {
-    /// Rising edge.
-    pub clock: Signal<In, Clock>,
-    /// Write this cycle.
-    pub write_enable: Signal<In, Bit>,
-    /// Where; bits above the depth are ignored.
-    pub write_address: Signal<In, U<COUNT>>,
-    /// What.
-    pub write_data: Signal<In, T>,
-    /// Read this cycle.
-    pub read_enable: Signal<In, Bit>,
-    /// From where; bits above the depth are ignored.
-    pub read_address: Signal<In, U<COUNT>>,
-    /// The word read last.
-    pub read_data: Signal<Out, T>,
-    _words: Vec<T>,
-}
-
-impl<T: Synth> Ram<T> {
-    /// A memory of `depth` words.
-    ///
-    /// # Panics
-    /// If `depth` is no power of two from 2 to 2^12.
-    pub fn new(depth: usize) -> Self {
-        assert!(
-            depth.is_power_of_two() && (2..1 << COUNT).contains(&depth),
-            "a memory of {depth} words: a power of two from 2 to 4096"
-        );
-        Self {
-            clock: Default::default(),
-            write_enable: Default::default(),
-            write_address: Default::default(),
-            write_data: Default::default(),
-            read_enable: Default::default(),
-            read_address: Default::default(),
-            read_data: Default::default(),
-            _words: vec![T::default(); depth],
-        }
-    }
-}
-
-impl<T: Synth> Logic for Ram<T> {
-    fn update(&mut self) {
-        if self.clock.pos_edge() {
-            let mask = self._words.len() - 1;
-            if self.read_enable.val() {
-                self.read_data.next = self._words[self.read_address.val().raw() as usize & mask];
-            }
-            if self.write_enable.val() {
-                self._words[self.write_address.val().raw() as usize & mask] = self.write_data.val();
-            }
-        }
-    }
-    fn connect(&mut self) {
-        self.read_data.connect();
-    }
-    fn hdl(&self) -> Verilog {
-        let top = self._words.len().trailing_zeros() - 1;
-        Verilog::Custom(format!(
-            "\
-(* no_rw_check *) reg [{w}:0] words [0:{last}];
-always @(posedge clock) begin
-  if (write_enable) words[write_address[{top}:0]] <= write_data;
-  if (read_enable) read_data <= words[read_address[{top}:0]];
-end
-",
-            w = T::BITS - 1,
-            last = self._words.len() - 1,
-        ))
     }
 }

@@ -95,11 +95,18 @@ impl Plan {
             Transform::Forward => Self::forward(&roots, lanes),
             Transform::Inverse => Self::inverse(&roots, lanes),
         };
-        // Panics if any limb could overflow.
-        let end = plan.before.iter().fold(Bound::CANONICAL, |bound, row| row.bound(bound));
-        let end = (end, plan.after.iter().fold(Bound::PRODUCT, |bound, row| row.bound(bound)));
-        debug_assert!(end.0.magnitude() > 0 && end.1.magnitude() > 0);
+        plan.check(Bound::CANONICAL);
         plan
+    }
+
+    /// Checks that no limb overflows for inputs within a bound, and gives the bound of the outputs.
+    ///
+    /// # Panics
+    /// If a limb could overflow.
+    pub fn check(&self, input: Bound) -> Bound {
+        let bound = |rows: &[RowPlan], start| rows.iter().fold(start, |bound, row| row.bound(bound));
+        let _middle = bound(&self.before, input);
+        bound(&self.after, Bound::PRODUCT)
     }
 
     /// Beats a frame.
@@ -107,15 +114,15 @@ impl Plan {
         self.degree / self.lanes
     }
 
+    /// Cycles from a beat's input to the same beat's output of [`super::NttLimbs`].
+    pub fn core_latency(&self) -> usize {
+        let rows = |rows: &[RowPlan]| rows.iter().map(RowPlan::latency).sum::<usize>();
+        rows(&self.before) + Canonical::LATENCY + MulLimbs::LATENCY + rows(&self.after)
+    }
+
     /// Cycles from a beat's input to the same beat's output of [`super::NttPipe`].
     pub fn latency(&self) -> usize {
-        let rows = |rows: &[RowPlan]| rows.iter().map(RowPlan::latency).sum::<usize>();
-        super::pipe::INPUT_LATENCY
-            + rows(&self.before)
-            + Canonical::LATENCY
-            + MulLimbs::LATENCY
-            + rows(&self.after)
-            + Canonical::LATENCY
+        super::pipe::INPUT_LATENCY + self.core_latency() + Canonical::LATENCY
     }
 
     fn by_lane<T>(lanes: usize, degree: usize, f: impl Fn(usize) -> T) -> Vec<Vec<T>> {

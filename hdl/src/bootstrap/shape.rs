@@ -1,0 +1,125 @@
+//! The generator values of an engine.
+
+use super::multiply::Multiply;
+use super::{Accumulate, Decompose, Rotate};
+use crate::field::limbs::Bound;
+use crate::ntt::{Plan, Transform};
+
+/// Bits of a slot number.
+pub const SLOT: usize = 4;
+/// Bits of a mask index and of a dimension.
+pub const INDEX: usize = 11;
+/// Largest dimension n of a small LWE ciphertext.
+pub const MAX_DIMENSION: usize = (1 << (INDEX - 1)) - 1;
+/// Bits of a rotation amount, 0 to 2N.
+pub const TURN: usize = 12;
+
+/// What an engine is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Ring degree N.
+    pub degree: usize,
+    /// Lanes L: two pipes of L/2 words each way.
+    pub lanes: usize,
+    /// Ciphertexts of a batch at most.
+    pub depth: usize,
+    /// Look-up tables held.
+    pub tables: usize,
+    /// Words of 64 bits of a bootstrapping-key beat.
+    pub key_words: usize,
+    /// Columns V of the keyswitch: words of 64 bits of a keyswitching-key beat.
+    pub columns: usize,
+}
+
+impl Shape {
+    /// The shape with the project's usual depths for a number of lanes.
+    ///
+    /// # Panics
+    /// As [`Shape::check`].
+    pub fn new(lanes: usize, degree: usize) -> Self {
+        let depth = match lanes {
+            128 => 16,
+            32 => 8,
+            _ => 4,
+        };
+        let shape = Self { degree, lanes, depth, tables: depth, key_words: lanes, columns: lanes / 4 };
+        shape.check();
+        shape
+    }
+
+    /// Checks the rules.
+    ///
+    /// # Panics
+    /// If a value breaks its rule.
+    pub fn check(&self) {
+        let Self { degree, lanes, depth, tables, key_words, columns } = *self;
+        assert!(
+            degree.is_power_of_two() && (256..=2048).contains(&degree),
+            "degree {degree}: a power of two from 256 to 2048"
+        );
+        assert!(lanes.is_power_of_two() && (4..=128).contains(&lanes), "{lanes} lanes: a power of two from 4 to 128");
+        assert!(self.beats() >= 16, "{} beats a frame: at least 16", self.beats());
+        assert!(depth.is_power_of_two() && (2..=16).contains(&depth), "depth {depth}: a power of two from 2 to 16");
+        assert!(tables.is_power_of_two() && (2..=16).contains(&tables), "{tables} tables: a power of two from 2 to 16");
+        assert!((1..=64).contains(&columns), "{columns} columns: from 1 to 64");
+        let words = 6 * self.points();
+        assert!(key_words > 0 && words.is_multiple_of(key_words), "{key_words} key words a beat: a divisor of {words}");
+    }
+
+    /// Points a cycle, W = L/2.
+    pub const fn points(&self) -> usize {
+        self.lanes / 2
+    }
+
+    /// Beats a frame, T = N/W.
+    pub const fn beats(&self) -> usize {
+        self.degree / self.points()
+    }
+
+    /// log2 of the beats a frame.
+    pub const fn beats_log2(&self) -> usize {
+        self.beats().trailing_zeros() as usize
+    }
+
+    /// log2 of the points a cycle.
+    pub const fn points_log2(&self) -> usize {
+        self.points().trailing_zeros() as usize
+    }
+
+    /// The transform towards the key.
+    pub fn forward(&self) -> Plan {
+        Plan::new(Transform::Forward, self.points(), self.degree)
+    }
+
+    /// The transform back; panics if the sums' limbs could overflow it.
+    pub fn inverse(&self) -> Plan {
+        let plan = Plan::new(Transform::Inverse, self.points(), self.degree);
+        let _end: Bound = plan.check(Multiply::bound());
+        plan
+    }
+
+    /// Cycles from a beat's address to the cycle ahead of its digits.
+    pub fn digit_latency(&self) -> usize {
+        Rotate::latency(self.points()) + Decompose::LATENCY
+    }
+
+    /// Cycles from reading a beat to the first cycle in which its successor can be read, for one level.
+    pub fn turnaround(&self) -> usize {
+        1 + self.digit_latency()
+            + self.forward().core_latency()
+            + Multiply::LATENCY
+            + self.inverse().core_latency()
+            + Accumulate::LATENCY
+            + 1
+    }
+
+    /// Cycles that reset must be held: every delay line has run empty.
+    pub fn reset_cycles(&self) -> usize {
+        self.turnaround() + 32
+    }
+
+    /// General multipliers of 64 bits: one a lane and pipe, three a point between them.
+    pub const fn multipliers(&self) -> usize {
+        7 * self.lanes / 2
+    }
+}
