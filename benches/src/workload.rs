@@ -39,3 +39,42 @@ pub fn random_keys(p: &BootstrapParameters, seed: u64) -> Result<(KeyswitchKey, 
     let bsk = random_words(p.bootstrap_key_len(), seed + 1);
     Ok((KeyswitchKey::from_words(p, ksk)?, BootstrapKey::from_words(p, bsk)?))
 }
+
+/// Times of two contenders, row by row; displays as a table of medians.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    rows: Vec<(String, [Vec<Duration>; 2])>,
+}
+
+impl Samples {
+    fn push(&mut self, row: &str, column: usize, time: Duration) {
+        let index = self.rows.iter().position(|(name, _)| name == row).unwrap_or_else(|| {
+            self.rows.push((row.into(), Default::default()));
+            self.rows.len() - 1
+        });
+        self.rows[index].1[column].push(time);
+    }
+
+    /// A time of the peer.
+    pub fn peer(&mut self, row: &str, time: Duration) {
+        self.push(row, 0, time);
+    }
+
+    /// A time of ours.
+    pub fn ours(&mut self, row: &str, time: Duration) {
+        self.push(row, 1, time);
+    }
+}
+
+impl std::fmt::Display for Samples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{:<46} {:>12} {:>12} {:>7}", "", "peer us", "ours us", "ratio")?;
+        for (name, times) in &self.rows {
+            if times.iter().all(|samples| !samples.is_empty()) {
+                let [peer, ours] = times.clone().map(|mut samples| median(&mut samples).as_secs_f64() * 1e6);
+                writeln!(f, "{name:<46} {peer:>12.2} {ours:>12.2} {:>7.2}", peer / ours)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,48 +1,133 @@
-//! Ours beside tfhe-rs.
-#![allow(clippy::print_stdout)]
-use glovebox_benches::peer::{Tfhe, TfheNtt};
-use glovebox_benches::workload::*;
-use glovebox_golden::params;
+//! The CPU engine beside tfhe-rs and tfhe-ntt, one table.
+//!
+//! `cargo run --profile bench -p glovebox-benches --bin compare [ROUNDS]`, with `RUSTFLAGS="-C target-cpu=native"` for
+//! tfhe-rs at its best (the engine chooses its kernels at run time either way). Every round runs each contender once, in
+//! turn; the table gives medians over the rounds. Rows of one thread are in thread-CPU time, which leaves out time spent
+//! waiting for a processor; rows of two threads are in wall time.
 
-fn main() {
-    let p = params::CPU_KS_PBS_TUNIFORM_2M128.bootstrap;
-    let (ksk, bsk) = random_keys(&p, 1).unwrap();
-    let mut t = Tfhe::new(&p, ksk.words(), bsk.words(), 32);
-    let big = p.big_lwe_dimension().0 + 1;
-    let inputs = random_words(32 * big, 3);
-    let luts = random_words(32 * p.glwe_len(), 4);
-    let mut out = vec![0; 32 * big];
-    t.keyswitch(&inputs);
-    let (mut ks, mut one, mut b16, mut b32) = (vec![], vec![], vec![], vec![]);
-    for _ in 0..15 {
-        let a = thread_cpu_time();
-        t.keyswitch(&inputs[..big]);
-        let b = thread_cpu_time();
-        t.bootstrap_one(&luts[..p.glwe_len()], &mut out[..big]);
-        let c = thread_cpu_time();
-        t.bootstrap_batch(16, &luts[..16 * p.glwe_len()], &mut out[..16 * big]);
-        let d = thread_cpu_time();
-        t.bootstrap_batch(32, &luts, &mut out);
-        let e = thread_cpu_time();
-        ks.push(b - a);
-        one.push(c - b);
-        b16.push((d - c) / 16);
-        b32.push((e - d) / 32);
+#![allow(clippy::print_stdout)]
+
+use glovebox::cpu::{CpuEngine, CpuKeys, Luts, Precision};
+use glovebox_benches::peer::{Tfhe, TfheNtt};
+use glovebox_benches::workload::{Samples, random_keys, random_words, thread_cpu_time};
+use glovebox_golden::{field, params};
+use std::error::Error;
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+const BATCHES: [usize; 2] = [16, 32];
+const MOST: usize = 32;
+
+fn thread_time(work: impl FnOnce()) -> Duration {
+    let start = thread_cpu_time();
+    work();
+    thread_cpu_time() - start
+}
+
+fn wall_time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let rounds = std::env::args().nth(1).map_or(Ok(11), |rounds| rounds.parse())?;
+    let set = params::CPU_KS_PBS_TUNIFORM_2M128;
+    let p = set.bootstrap;
+    let (big, glwe, small) = (p.big_lwe_dimension().0 + 1, p.glwe_len(), p.lwe_dimension.0 + 1);
+    let (ksk, bsk) = random_keys(&p, 1)?;
+    let inputs = random_words(MOST * big, 3);
+    let luts = random_words(MOST * glwe, 5);
+    let (mut outputs, mut switched) = (vec![0; MOST * big], vec![0; MOST * small]);
+
+    let one_thread = CpuEngine::new(Some(NonZeroUsize::MIN));
+    let two_threads = CpuEngine::new(NonZeroUsize::new(2));
+    println!("{}, one thread on {} kernels, {rounds} rounds", set.name, one_thread.kernel_name());
+    let mut engines = Vec::new();
+    for (name, precision) in [("exact", Precision::Exact), ("fast", Precision::Fast)] {
+        let mut keys = None;
+        let time = thread_time(|| keys = Some(CpuKeys::new(&p, &ksk, &bsk, precision)));
+        let keys = keys.ok_or("no keys")??;
+        println!(
+            "{name}: {} multiplication, bootstrapping key {:.0} MB, keyswitching key {:.0} MB, conversion {:.2} s",
+            keys.multiplication_name(),
+            keys.bootstrap_key_bytes() as f64 / 1e6,
+            keys.keyswitch_key_bytes() as f64 / 1e6,
+            time.as_secs_f64(),
+        );
+        engines.push((name, keys));
     }
-    println!("ks {:?} one {:?} b16 {:?} b32 {:?}", median(&mut ks), median(&mut one), median(&mut b16), median(&mut b32));
-    for log in 8..17 {
-        let n = 1 << log;
-        let ntt = TfheNtt::new(n).unwrap();
-        let mut x: Vec<u64> = random_words(n, 5).into_iter().map(|w| w >> 1).collect();
-        let (mut f, mut i) = (vec![], vec![]);
-        for _ in 0..201 {
-            let a = std::time::Instant::now();
-            ntt.forward(&mut x);
-            let b = std::time::Instant::now();
-            ntt.inverse(&mut x);
-            f.push(b - a);
-            i.push(b.elapsed());
+    let mut tfhe = Tfhe::new(&p, ksk.words(), bsk.words(), MOST);
+    tfhe.keyswitch(&inputs);
+
+    let mut table = Samples::default();
+    for _ in 0..rounds {
+        let keyswitch = thread_time(|| tfhe.keyswitch(&inputs[..big]));
+        let one = keyswitch + thread_time(|| tfhe.bootstrap_one(&luts[..glwe], &mut outputs[..big]));
+        table.peer("keyswitch, one", keyswitch);
+        for &(name, ref keys) in &engines {
+            if name == "exact" {
+                let time = thread_time(|| drop(one_thread.keyswitch(keys, &inputs[..big], &mut switched[..small])));
+                table.ours("keyswitch, one", time);
+            }
+            let row = format!("{name}: keyswitch + bootstrap, one");
+            table.peer(&row, one);
+            let luts = Luts::One(&luts[..glwe]);
+            let time =
+                thread_time(|| drop(one_thread.bootstrap(keys, &inputs[..big], luts, &[0], &mut outputs[..big])));
+            table.ours(&row, time);
         }
-        println!("ntt {n} {:?} {:?}", median(&mut f), median(&mut i));
+        for batch in BATCHES {
+            let (inputs, luts) = (&inputs[..batch * big], &luts[..batch * glwe]);
+            let outputs = &mut outputs[..batch * big];
+            let each = batch as u32;
+            let keyswitch = thread_time(|| tfhe.keyswitch(inputs)) / each;
+            let all = keyswitch + thread_time(|| tfhe.bootstrap_batch(batch, luts, outputs)) / each;
+            let row = format!("keyswitch, each of {batch}");
+            table.peer(&row, keyswitch);
+            for &(name, ref keys) in &engines {
+                if name == "exact" {
+                    let switched = &mut switched[..batch * small];
+                    table.ours(&row, thread_time(|| drop(one_thread.keyswitch(keys, inputs, switched))) / each);
+                }
+                let row = format!("{name}: keyswitch + bootstrap, each of {batch}");
+                table.peer(&row, all);
+                let luts = Luts::Each(luts);
+                let time = thread_time(|| drop(one_thread.bootstrap(keys, inputs, luts, &[0], outputs))) / each;
+                table.ours(&row, time);
+            }
+        }
+        for (name, keys) in &engines {
+            let row = format!("{name}: {MOST} on one thread and on two, wall");
+            for (engine, ours) in [(&one_thread, false), (&two_threads, true)] {
+                let time = wall_time(|| drop(engine.bootstrap(keys, &inputs, Luts::Each(&luts), &[0], &mut outputs)));
+                if ours { table.ours(&row, time) } else { table.peer(&row, time) }
+            }
+        }
+        for log2 in 8..=16 {
+            let degree = 1usize << log2;
+            let Some(peer) = TfheNtt::new(degree) else { continue };
+            let mut x: Vec<u64> = random_words(degree, 7).into_iter().map(field::reduce).collect();
+            let repeats = (1 << 18) / degree as u32;
+            for (row, inverse) in [("forward", false), ("inverse", true)] {
+                let row = format!("NTT {row}, N = {degree}");
+                let time = thread_time(|| {
+                    for _ in 0..repeats {
+                        if inverse { peer.inverse(black_box(&mut x)) } else { peer.forward(black_box(&mut x)) }
+                    }
+                });
+                table.peer(&row, time / repeats);
+                let time = thread_time(|| {
+                    for _ in 0..repeats {
+                        let x = black_box(&mut x);
+                        drop(if inverse { one_thread.ntt_inverse(x) } else { one_thread.ntt_forward(x) });
+                    }
+                });
+                table.ours(&row, time / repeats);
+            }
+        }
     }
+    println!("{table}");
+    Ok(())
 }
