@@ -234,3 +234,21 @@ fn rtl_writes_the_design_and_refuses_others() {
     files.refused(&["rtl", "--design", "ntt-forward", "--lanes", "5", "--out", "more"], &["lanes", "4, 8, 32, 128"]);
     files.refused(&["rtl", "--design", "abacus", "--out", "more"], &["abacus", "ntt-forward"]);
 }
+
+#[test]
+fn demo_on_the_simulated_card_agrees_with_the_plain_answer_and_golden() {
+    let output = Command::new(env!("CARGO_BIN_EXE_glovebox"))
+        .args(["demo", "--rows", "3", "--sample", "2", "--lanes", "8", "--json"])
+        .assert()
+        .success();
+    let result: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    assert_eq!(result["answer"], result["plaintext_answer"]);
+    assert_eq!((&result["answers_agree"], &result["bits_agree"]), (&true.into(), &true.into()));
+    let devices: Vec<&str> = result["work"].as_array().unwrap().iter().filter_map(|w| w["device"].as_str()).collect();
+    assert_eq!(devices, ["cpu", "golden", "sim (L = 8)"]);
+    for work in &result["work"].as_array().unwrap()[1..] {
+        assert_eq!(work["words_equal"], work["words_compared"], "{work}");
+        assert!(work["words_compared"].as_u64().unwrap() >= 2 * 2049, "{work}");
+    }
+    assert!(result["work"][2]["cycles"].as_u64().unwrap() > 0 && result["work"][2]["transforms"].as_u64().unwrap() > 0);
+}
