@@ -28,23 +28,11 @@ impl Tfhe {
         let p = parameters;
         let polynomial_size = PolynomialSize(p.ring_degree.0);
         let glwe_size = GlweDimension(p.glwe_dimension.0).to_glwe_size();
-        let (base, level) =
-            (DecompositionBaseLog(p.pbs_base_log.0 as usize), DecompositionLevelCount(p.pbs_level.0));
-        let standard = LweBootstrapKeyOwned::from_container(
-            bsk.to_vec(),
-            glwe_size,
-            polynomial_size,
-            base,
-            level,
-            native(),
-        );
-        let mut bootstrap_key = FourierLweBootstrapKeyOwned::new(
-            LweDimension(p.lwe_dimension.0),
-            glwe_size,
-            polynomial_size,
-            base,
-            level,
-        );
+        let (base, level) = (DecompositionBaseLog(p.pbs_base_log.0 as usize), DecompositionLevelCount(p.pbs_level.0));
+        let standard =
+            LweBootstrapKeyOwned::from_container(bsk.to_vec(), glwe_size, polynomial_size, base, level, native());
+        let mut bootstrap_key =
+            FourierLweBootstrapKeyOwned::new(LweDimension(p.lwe_dimension.0), glwe_size, polynomial_size, base, level);
         par_convert_standard_lwe_bootstrap_key_to_fourier(&standard, &mut bootstrap_key);
         let keyswitch_key = LweKeyswitchKeyOwned::from_container(
             ksk.to_vec(),
@@ -56,7 +44,8 @@ impl Tfhe {
         let fft = Fft::new(polynomial_size);
         let mut buffers = ComputationBuffers::new();
         let view = fft.as_view();
-        let one = programmable_bootstrap_lwe_ciphertext_mem_optimized_requirement::<u64>(glwe_size, polynomial_size, view);
+        let one =
+            programmable_bootstrap_lwe_ciphertext_mem_optimized_requirement::<u64>(glwe_size, polynomial_size, view);
         let many = batch_programmable_bootstrap_lwe_ciphertext_mem_optimized_requirement::<u64>(
             glwe_size,
             polynomial_size,
@@ -104,7 +93,11 @@ impl Tfhe {
         let words = &self.small.as_ref()[..count * size.0];
         batch_programmable_bootstrap_lwe_ciphertext_mem_optimized(
             &LweCiphertextList::from_container(words, size, native()),
-            &mut LweCiphertextList::from_container(outputs, LweDimension(p.big_lwe_dimension().0).to_lwe_size(), native()),
+            &mut LweCiphertextList::from_container(
+                outputs,
+                LweDimension(p.big_lwe_dimension().0).to_lwe_size(),
+                native(),
+            ),
             &GlweCiphertextList::from_container(
                 luts,
                 GlweDimension(p.glwe_dimension.0).to_glwe_size(),

@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code)]
 
+use glovebox_golden::GoldenError;
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey};
 use glovebox_golden::params::BootstrapParameters;
-use glovebox_golden::GoldenError;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::time::Duration;

@@ -80,14 +80,7 @@ fn golden_batch(
 }
 
 /// Bootstraps `inputs` in batches of the given size.
-fn run(
-    keys: &CpuKeys,
-    threads: usize,
-    batch: usize,
-    inputs: &[u64],
-    luts: &[u64],
-    extract: &[usize],
-) -> Vec<u64> {
+fn run(keys: &CpuKeys, threads: usize, batch: usize, inputs: &[u64], luts: &[u64], extract: &[usize]) -> Vec<u64> {
     let p = keys.parameters();
     let (big, engine) = (p.big_lwe_dimension().0 + 1, engine(threads));
     let mut outputs = vec![0; extract.len() * inputs.len()];
@@ -165,7 +158,7 @@ fn worst_case_magnitudes_every_word_equals_golden_in_every_kernel() {
     let (ksk, random) = random_keys(&p, &mut rng);
     let (half, most) = (1u64 << 63, (1u64 << 63) - 1);
     let pattern = |a: u64, b: u64, period: usize| -> Vec<u64> {
-        (0..p.bootstrap_key_len()).map(|i| if i / period % 2 == 0 { a } else { b }).collect()
+        (0..p.bootstrap_key_len()).map(|i| if (i / period).is_multiple_of(2) { a } else { b }).collect()
     };
     let keys = [
         random.words().to_vec(),
@@ -187,7 +180,7 @@ fn worst_case_magnitudes_every_word_equals_golden_in_every_kernel() {
         (half, half, 1),
     ]
     .into_iter()
-    .map(|(a, b, period)| (0..p.glwe_len()).map(|i| if i / period % 2 == 0 { a } else { b }).collect())
+    .map(|(a, b, period)| (0..p.glwe_len()).map(|i| if (i / period).is_multiple_of(2) { a } else { b }).collect())
     .collect();
     let count = tables.len();
     let mut luts = tables.concat();
@@ -233,7 +226,9 @@ fn default_set_noise_of_both_precisions_is_as_predicted() {
             }
             let keys = CpuKeys::with_kernel(&p, &ksk, &bsk, precision, kernel).unwrap();
             let mut outputs = vec![0; messages.len() * extract.len() * big];
-            engine(2).bootstrap(&keys, &inputs, Luts::One(square.ciphertext().words()), &extract, &mut outputs).unwrap();
+            engine(2)
+                .bootstrap(&keys, &inputs, Luts::One(square.ciphertext().words()), &extract, &mut outputs)
+                .unwrap();
             let phases: Vec<u64> = outputs
                 .chunks(big)
                 .map(|o| secret.big.phase(&LweCiphertext::from_words(o.to_vec())).unwrap())
@@ -242,7 +237,8 @@ fn default_set_noise_of_both_precisions_is_as_predicted() {
                 assert_eq!(glovebox_golden::decode(&set, phases[0]), m * m % 16, "{keys:?}");
             }
             let delta = set.delta();
-            let squares = phases.iter().map(|p| ((p.wrapping_add(delta / 2) % delta) as f64 - delta as f64 / 2.0).powi(2));
+            let squares =
+                phases.iter().map(|p| ((p.wrapping_add(delta / 2) % delta) as f64 - delta as f64 / 2.0).powi(2));
             let ratio = squares.sum::<f64>() / phases.len() as f64 / predicted;
             // Errors of one output are correlated through the key: golden's own test allows as much.
             assert!((0.67..1.5).contains(&ratio), "{keys:?}: noise {ratio} of the prediction");

@@ -70,12 +70,12 @@ fn vector<S: Simd>(
     let r = if negate { s.sub_u(s.splat_u(0), r) } else { r };
     let x = s.sub_u(r, p);
     if gadget.level == 1 {
-        s.store(digits, i, s.from_small_int(single_digit(s, gadget.base_log, x)));
+        s.store(digits, i, s.small_int_to_f(single_digit(s, gadget.base_log, x)));
     } else {
         let mut state = vector_state(s, gadget.bits(), x);
         for level in 0..gadget.level {
             let digit = next_vector_digit(s, gadget.base_log, &mut state);
-            s.store(digits, level * stride + i, s.from_small_int(digit));
+            s.store(digits, level * stride + i, s.small_int_to_f(digit));
         }
     }
 }

@@ -3,10 +3,10 @@
 //! Key polynomials are switched to p and transformed once. Each step transforms the digits, multiplies, and transforms
 //! back, mod p throughout, so there is nothing to bound.
 
-use super::simd::Kernel;
-use super::{goldilocks, goldilocks_ntt};
 use super::memory::AlignedVec;
+use super::simd::Kernel;
 use super::torus::Gadget;
+use super::{goldilocks, goldilocks_ntt};
 use glovebox_golden::params::BootstrapParameters;
 
 /// A bootstrapping key in the transform domain, `[n][level][row][column][N]`, canonical mod p.

@@ -373,7 +373,8 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
         }
     }
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let factors = plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
+    let factors =
+        plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
     for ((square, out), (outer, inner)) in out.chunks_exact_mut(2 * size).enumerate().zip(factors) {
         tick();
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
@@ -381,10 +382,22 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
             a[j] = s.load(re, square * size + j * lanes);
             b[j] = s.load(im, square * size + j * lanes);
         }
-        step(s, &mut a, &mut b, #[inline(always)] |j| broadcast(s, outer, j));
+        step(
+            s,
+            &mut a,
+            &mut b,
+            #[inline(always)]
+            |j| broadcast(s, outer, j),
+        );
         s.transpose(&mut a);
         s.transpose(&mut b);
-        step(s, &mut a, &mut b, #[inline(always)] |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)));
+        step(
+            s,
+            &mut a,
+            &mut b,
+            #[inline(always)]
+            |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)),
+        );
         for j in 0..lanes {
             s.store(out, j * lanes, a[j]);
             s.store(out, size + j * lanes, b[j]);
@@ -404,14 +417,27 @@ pub(crate) fn inverse<S: Simd>(
     let (re, im) = x.split_at_mut(points);
     let (re, im) = (&mut re[..points], &mut im[..points]);
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let factors = plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
+    let factors =
+        plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
     for (square, (outer, inner)) in factors.enumerate() {
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
         source(square, &mut a, &mut b);
-        inverse_step(s, &mut a, &mut b, #[inline(always)] |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)));
+        inverse_step(
+            s,
+            &mut a,
+            &mut b,
+            #[inline(always)]
+            |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)),
+        );
         s.transpose(&mut a);
         s.transpose(&mut b);
-        inverse_step(s, &mut a, &mut b, #[inline(always)] |j| broadcast(s, outer, j));
+        inverse_step(
+            s,
+            &mut a,
+            &mut b,
+            #[inline(always)]
+            |j| broadcast(s, outer, j),
+        );
         for j in 0..lanes {
             s.store(re, square * size + j * lanes, a[j]);
             s.store(im, square * size + j * lanes, b[j]);

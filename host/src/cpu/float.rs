@@ -84,26 +84,39 @@ impl FloatKey {
             for (level, digits) in work.chunks_exact_mut(degree).enumerate() {
                 let row = level * columns + row;
                 let out = &mut spectra[row * degree..(row + 1) * degree];
-                fft::forward(s, &self.plan, digits, out, #[inline(always)] || ahead.ask(s, lines));
+                fft::forward(
+                    s,
+                    &self.plan,
+                    digits,
+                    out,
+                    #[inline(always)]
+                    || ahead.ask(s, lines),
+                );
             }
         }
         for (column, poly) in accumulator.chunks_exact_mut(degree).enumerate() {
             let key = &ggsw[column * rows * degree..];
             let work = &mut work[..degree];
-            fft::inverse(s, &self.plan, #[inline(always)] |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
-                ahead.ask(s, lines);
-                let key = &key[square * rows * 2 * size..];
-                for row in 0..rows {
-                    let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
-                    let key = &key[row * 2 * size..][..2 * size];
-                    for j in 0..S::LANES {
-                        let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
-                        let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
-                        re[j] = s.fnma(e, l, s.fma(d, k, re[j]));
-                        im[j] = s.fma(e, k, s.fma(d, l, im[j]));
+            fft::inverse(
+                s,
+                &self.plan,
+                #[inline(always)]
+                |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+                    ahead.ask(s, lines);
+                    let key = &key[square * rows * 2 * size..];
+                    for row in 0..rows {
+                        let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
+                        let key = &key[row * 2 * size..][..2 * size];
+                        for j in 0..S::LANES {
+                            let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
+                            let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
+                            re[j] = s.fnma(e, l, s.fma(d, k, re[j]));
+                            im[j] = s.fma(e, k, s.fma(d, l, im[j]));
+                        }
                     }
-                }
-            }, work);
+                },
+                work,
+            );
             let torus = s.splat(18_446_744_073_709_551_616.0);
             for i in (0..degree).step_by(S::LANES) {
                 let x = s.load(work, i);

@@ -7,7 +7,7 @@
 //! Words are any 64-bit integers unless a name says canonical, `[0, p)`. Sums and differences need one canonical operand:
 //! `a + b` with b canonical wraps to at most p - 2, so adding 2^32 - 1 = 2^64 mod p does not wrap again; `a - b` likewise.
 
-use super::goldilocks::{EPSILON, NttTables, P, ROOT_2_32, pow};
+use super::goldilocks::{EPSILON, NttTables, P, ROOT_2_32, mul, pow};
 use super::simd::{Kernel, Portable, Simd, Task};
 use std::sync::OnceLock;
 
@@ -68,15 +68,14 @@ struct GoldilocksPlan {
     degree: usize,
     forward: Tables,
     inverse: Tables,
-    inverse_degree: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Tables {
     passes: Vec<Pass>,
-    /// For every square: powers of the step between its rows.
+    /// As in a pass, for every square: powers of the step between its rows.
     square_outer: Vec<u64>,
-    /// For every square: powers of the steps within its rows, a vector each.
+    /// For every square: powers of the steps within its rows, two vectors each.
     square_inner: Vec<u64>,
 }
 
@@ -84,7 +83,7 @@ struct Tables {
 struct Pass {
     radix: usize,
     distance: usize,
-    /// For every block: zeta^1 .. zeta^(radix-1).
+    /// For every block: zeta^0 .. zeta^(radix-1), each a word and its upper half.
     factors: Vec<u64>,
 }
 
@@ -99,10 +98,9 @@ impl GoldilocksPlan {
         let psi = pow(ROOT_2_32, 1 << (31 - degree.trailing_zeros()));
         Self {
             degree,
-            forward: Tables::new(psi, degree, lanes),
-            inverse: Tables::new(pow(psi, 2 * degree as u64 - 1), degree, lanes),
+            forward: Tables::new(psi, 1, degree, lanes),
             // p = 1 mod N, so 1/N = p - (p - 1)/N.
-            inverse_degree: P - (P - 1) / degree as u64,
+            inverse: Tables::new(pow(psi, 2 * degree as u64 - 1), P - (P - 1) / degree as u64, degree, lanes),
         }
     }
 
@@ -140,13 +138,16 @@ impl Task for Inverse<'_> {
 }
 
 impl Tables {
-    fn new(psi: u64, degree: usize, lanes: usize) -> Self {
+    fn new(psi: u64, scale: u64, degree: usize, lanes: usize) -> Self {
         // zeta of block j of 2^level: psi^((2 reverse(j) + 1) N / (radix 2^level)).
         let powers = |level: u32, block: usize, radix: usize| {
             let reversed = if level == 0 { 0 } else { block.reverse_bits() >> (usize::BITS - level) };
             let zeta = pow(psi, ((2 * reversed + 1) * (degree >> level) / radix) as u64);
-            (1..radix as u64).map(move |j| pow(zeta, j))
+            // The step over whole polynomials, which is the last of the inverse, takes 1/N along.
+            let scale = if level == 0 { scale } else { 1 };
+            (0..radix as u64).map(move |j| mul(pow(zeta, j), scale))
         };
+        let halves = |w: u64| [w, w >> 32];
         let mut left = (degree / (lanes * lanes)).trailing_zeros();
         let (mut level, mut passes) = (0, Vec::new());
         while left > 0 {
@@ -154,22 +155,33 @@ impl Tables {
             let levels = if left == 4 { 2 } else { left.min(3) };
             left -= levels;
             let radix = 1 << levels;
-            let factors = (0..1 << level).flat_map(|block| powers(level, block, radix)).collect();
+            let factors = (0..1 << level).flat_map(|block| powers(level, block, radix)).flat_map(halves).collect();
             level += levels;
             passes.push(Pass { radix, distance: degree >> level, factors });
         }
         let side = lanes.trailing_zeros();
         let (mut square_outer, mut square_inner) = (Vec::new(), Vec::new());
         for square in 0..1 << level {
-            square_outer.extend(powers(level, square, lanes));
+            square_outer.extend(powers(level, square, lanes).flat_map(halves));
             let rows: Vec<Vec<u64>> =
                 (0..lanes).map(|row| powers(level + side, (square << side) + row, lanes).collect()).collect();
-            for j in 0..lanes - 1 {
+            for j in 0..lanes {
                 square_inner.extend(rows.iter().map(|row| row[j]));
+                square_inner.extend(rows.iter().map(|row| row[j] >> 32));
             }
         }
         Self { passes, square_outer, square_inner }
     }
+}
+
+#[inline(always)]
+fn broadcast<S: Simd>(s: S, factors: &[u64], j: usize) -> [S::U; 2] {
+    [s.splat_u(factors[2 * j]), s.splat_u(factors[2 * j + 1])]
+}
+
+#[inline(always)]
+fn vectors<S: Simd>(s: S, factors: &[u64], j: usize) -> [S::U; 2] {
+    [s.load_u(factors, 2 * j * S::LANES), s.load_u(factors, (2 * j + 1) * S::LANES)]
 }
 
 /// Vectors of constants.
@@ -183,7 +195,9 @@ struct Field<S: Simd> {
 impl<S: Simd> Field<S> {
     #[inline(always)]
     fn new(s: S) -> Self {
-        Self { s, p: s.splat_u(P), epsilon: s.splat_u(EPSILON) }
+        // Hidden from the compiler, which would turn products by it into shifts and differences: three for one.
+        let epsilon = std::hint::black_box(EPSILON);
+        Self { s, p: s.splat_u(P), epsilon: s.splat_u(epsilon) }
     }
 
     #[inline(always)]
@@ -204,11 +218,11 @@ impl<S: Simd> Field<S> {
         self.s.sub_if_below(self.s.sub_u(a, b), self.epsilon, a, b)
     }
 
-    /// `a b`, canonical.
+    /// `a b`, canonical; b comes with its upper half.
     #[inline(always)]
-    fn mul(self, a: S::U, b: S::U) -> S::U {
+    fn mul(self, a: S::U, [b, b_high]: [S::U; 2]) -> S::U {
         let s = self.s;
-        let (a_high, b_high) = (s.shr_u(a, 32), s.shr_u(b, 32));
+        let a_high = s.shr_u(a, 32);
         let low = s.mul32_u(a, b);
         let middle = s.add_u(s.mul32_u(a_high, b), s.shr_u(low, 32));
         let other = s.add_u(s.mul32_u(a, b_high), s.and_u(middle, self.epsilon));
@@ -319,20 +333,21 @@ impl<S: Simd> Field<S> {
 
     /// A step of the forward transform between the first `count` vectors.
     #[inline(always)]
-    fn step(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> S::U) {
+    fn step(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> [S::U; 2]) {
         for j in 1..count {
-            x[j] = self.mul(x[j], factor(j - 1));
+            x[j] = self.mul(x[j], factor(j));
         }
         self.dft(x, count);
     }
 
     /// The inverse of [`Field::step`], times `count`; canonical words in and out.
     #[inline(always)]
-    fn inverse_step(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> S::U) {
+    fn inverse_step(self, x: &mut [S::U; 8], count: usize, last: bool, factor: impl Fn(usize) -> [S::U; 2]) {
         self.inverse_dft(x, count);
-        x[0] = self.canonical(x[0]);
+        // The factor zeta^0 is 1 but in the last step.
+        x[0] = if last { self.mul(x[0], factor(0)) } else { self.canonical(x[0]) };
         for j in 1..count {
-            x[j] = self.mul(x[j], factor(j - 1));
+            x[j] = self.mul(x[j], factor(j));
         }
     }
 }
@@ -349,15 +364,25 @@ fn run_forward<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
         }
     }
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let factors = tables.square_outer.chunks_exact(lanes - 1).zip(tables.square_inner.chunks_exact(size - lanes));
+    let factors = tables.square_outer.chunks_exact(2 * lanes).zip(tables.square_inner.chunks_exact(2 * size));
     for (x, (outer, inner)) in x[..plan.degree].chunks_exact_mut(size).zip(factors) {
         let mut v = [field.p; 8];
         for j in 0..lanes {
             v[j] = s.load_u(x, j * lanes);
         }
-        field.step(&mut v, lanes, #[inline(always)] |j| s.splat_u(outer[j]));
+        field.step(
+            &mut v,
+            lanes,
+            #[inline(always)]
+            |j| broadcast(s, outer, j),
+        );
         s.transpose_u(&mut v);
-        field.step(&mut v, lanes, #[inline(always)] |j| s.load_u(inner, j * lanes));
+        field.step(
+            &mut v,
+            lanes,
+            #[inline(always)]
+            |j| vectors(s, inner, j),
+        );
         for j in 0..lanes {
             v[j] = field.canonical(v[j]);
         }
@@ -371,14 +396,19 @@ fn run_forward<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
 #[inline(always)]
 fn forward_pass<S: Simd, const COUNT: usize>(field: Field<S>, pass: &Pass, x: &mut [u64]) {
     let (s, h) = (field.s, pass.distance);
-    for (block, factors) in pass.factors.chunks_exact(COUNT - 1).enumerate() {
+    for (block, factors) in pass.factors.chunks_exact(2 * COUNT).enumerate() {
         let base = block * COUNT * h;
         for i in (base..base + h).step_by(S::LANES) {
             let mut v = [field.p; 8];
             for j in 0..COUNT {
                 v[j] = s.load_u(x, i + j * h);
             }
-            field.step(&mut v, COUNT, #[inline(always)] |j| s.splat_u(factors[j]));
+            field.step(
+                &mut v,
+                COUNT,
+                #[inline(always)]
+                |j| broadcast(s, factors, j),
+            );
             for j in 0..COUNT {
                 s.store_u(x, i + j * h, v[j]);
             }
@@ -391,41 +421,59 @@ fn run_inverse<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
     let field = Field::new(s);
     let tables = &plan.inverse;
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let scale = s.splat_u(plan.inverse_degree);
-    let factors = tables.square_outer.chunks_exact(lanes - 1).zip(tables.square_inner.chunks_exact(size - lanes));
+    let last = tables.passes.is_empty();
+    let factors = tables.square_outer.chunks_exact(2 * lanes).zip(tables.square_inner.chunks_exact(2 * size));
     for (x, (outer, inner)) in x[..plan.degree].chunks_exact_mut(size).zip(factors) {
         let mut v = [field.p; 8];
         for j in 0..lanes {
-            v[j] = field.mul(s.load_u(x, j * lanes), scale);
+            v[j] = s.load_u(x, j * lanes);
         }
         s.transpose_u(&mut v);
-        field.inverse_step(&mut v, lanes, #[inline(always)] |j| s.load_u(inner, j * lanes));
+        field.inverse_step(
+            &mut v,
+            lanes,
+            false,
+            #[inline(always)]
+            |j| vectors(s, inner, j),
+        );
         s.transpose_u(&mut v);
-        field.inverse_step(&mut v, lanes, #[inline(always)] |j| s.splat_u(outer[j]));
+        field.inverse_step(
+            &mut v,
+            lanes,
+            last,
+            #[inline(always)]
+            |j| broadcast(s, outer, j),
+        );
         for j in 0..lanes {
             s.store_u(x, j * lanes, v[j]);
         }
     }
-    for pass in tables.passes.iter().rev() {
+    for (index, pass) in tables.passes.iter().enumerate().rev() {
         match pass.radix {
-            8 => inverse_pass::<S, 8>(field, pass, x),
-            4 => inverse_pass::<S, 4>(field, pass, x),
-            _ => inverse_pass::<S, 2>(field, pass, x),
+            8 => inverse_pass::<S, 8>(field, pass, index == 0, x),
+            4 => inverse_pass::<S, 4>(field, pass, index == 0, x),
+            _ => inverse_pass::<S, 2>(field, pass, index == 0, x),
         }
     }
 }
 
 #[inline(always)]
-fn inverse_pass<S: Simd, const COUNT: usize>(field: Field<S>, pass: &Pass, x: &mut [u64]) {
+fn inverse_pass<S: Simd, const COUNT: usize>(field: Field<S>, pass: &Pass, last: bool, x: &mut [u64]) {
     let (s, h) = (field.s, pass.distance);
-    for (block, factors) in pass.factors.chunks_exact(COUNT - 1).enumerate() {
+    for (block, factors) in pass.factors.chunks_exact(2 * COUNT).enumerate() {
         let base = block * COUNT * h;
         for i in (base..base + h).step_by(S::LANES) {
             let mut v = [field.p; 8];
             for j in 0..COUNT {
                 v[j] = s.load_u(x, i + j * h);
             }
-            field.inverse_step(&mut v, COUNT, #[inline(always)] |j| s.splat_u(factors[j]));
+            field.inverse_step(
+                &mut v,
+                COUNT,
+                last,
+                #[inline(always)]
+                |j| broadcast(s, factors, j),
+            );
             for j in 0..COUNT {
                 s.store_u(x, i + j * h, v[j]);
             }
@@ -482,7 +530,7 @@ mod tests {
                 let (a, b) = (s.load_u(self.0, i), s.load_u(self.1, i));
                 let c = field.canonical(b);
                 let vectors = [
-                    field.mul(a, b),
+                    field.mul(a, [b, s.shr_u(b, 32)]),
                     field.canonical(field.add(a, c)),
                     field.canonical(field.sub(a, c)),
                     field.shift_24(a),

@@ -3,7 +3,7 @@
 //! The key is cut into tiles of 32 columns, each contiguous over all entries, so that a pass reads memory in order and
 //! keeps its sums in registers. Keys of at most 32 bits are held in 32-bit words.
 
-use super::memory::AlignedVec;
+use super::memory::{AlignedVec, Plain};
 use super::simd::{Kernel, Simd, Task};
 use super::torus::{self, Gadget};
 use glovebox_golden::params::BootstrapParameters;
@@ -35,27 +35,10 @@ pub(crate) struct KeyswitchRows {
 impl KeyswitchRows {
     pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64]) -> Self {
         let columns = parameters.lwe_dimension.0 + 1;
-        let entries = standard.len() / columns;
-        let tiles = columns.div_ceil(TILE);
-        let place = |mut put: Box<dyn FnMut(usize, &[u64]) + '_>| {
-            for (entry, row) in standard.chunks_exact(columns).enumerate() {
-                for (tile, words) in row.chunks(TILE).enumerate() {
-                    put((tile * entries + entry) * TILE, words);
-                }
-            }
-        };
         let words = if parameters.ks_modulus_log2 <= 32 {
-            let mut narrow = AlignedVec::<u32>::zeroed(tiles * entries * TILE);
-            place(Box::new(|at, words| {
-                for (t, &w) in narrow[at..].iter_mut().zip(words) {
-                    *t = (w >> 32) as u32;
-                }
-            }));
-            Words::Narrow(narrow)
+            Words::Narrow(tiles(standard, columns, |word| (word >> 32) as u32))
         } else {
-            let mut full = AlignedVec::<u64>::zeroed(tiles * entries * TILE);
-            place(Box::new(|at, words| full[at..at + words.len()].copy_from_slice(words)));
-            Words::Full(full)
+            Words::Full(tiles(standard, columns, |word| word))
         };
         Self {
             words,
@@ -103,18 +86,12 @@ impl KeyswitchRows {
             let at = (first_tile + tile) * entries * TILE;
             sums.fill(0);
             match &self.words {
-                Words::Full(words) => kernel.run(Pass {
-                    key: FullWords(&words[at..]),
-                    digits,
-                    entries,
-                    sums: &mut sums,
-                }),
-                Words::Narrow(words) => kernel.run(Pass {
-                    key: NarrowWords(&words[at..]),
-                    digits,
-                    entries,
-                    sums: &mut sums,
-                }),
+                Words::Full(words) => {
+                    kernel.run(Pass { key: FullWords(&words[at..]), digits, entries, sums: &mut sums })
+                }
+                Words::Narrow(words) => {
+                    kernel.run(Pass { key: NarrowWords(&words[at..]), digits, entries, sums: &mut sums })
+                }
             }
             let unit = if matches!(self.words, Words::Narrow(_)) { 32 } else { 0 };
             for (output, sums) in outputs.iter_mut().zip(sums.chunks_exact(TILE)) {
@@ -132,6 +109,21 @@ impl KeyswitchRows {
             }
         }
     }
+}
+
+/// Rows of `columns` words as `[tile][entry][TILE]`.
+fn tiles<T: Plain>(standard: &[u64], columns: usize, convert: impl Fn(u64) -> T) -> AlignedVec<T> {
+    let entries = standard.len() / columns;
+    let mut words = AlignedVec::zeroed(columns.div_ceil(TILE) * entries * TILE);
+    for (entry, row) in standard.chunks_exact(columns).enumerate() {
+        for (tile, row) in row.chunks(TILE).enumerate() {
+            let at = (tile * entries + entry) * TILE;
+            for (word, &w) in words[at..].iter_mut().zip(row) {
+                *word = convert(w);
+            }
+        }
+    }
+    words
 }
 
 /// Where key words come from.

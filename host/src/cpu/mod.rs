@@ -3,6 +3,9 @@
 //! [`CpuKeys`] holds keys in a layout for one instruction set and one [`Precision`], [`CpuEngine`] runs batches with them.
 //! The design, the bounds behind exactness and where time goes are in `docs/cpu-engine.md`.
 
+// Kernels index several arrays of vectors alike; iterators would hide that, and unroll worse.
+#![allow(clippy::needless_range_loop)]
+
 mod digits;
 mod error;
 mod exact_ntt;
@@ -501,9 +504,12 @@ impl Task for FloatShare<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self(key, share) = self;
         let mut scratch = FloatScratch::new(key);
-        share.rotate(#[inline(always)] |index, exponent, accumulator, first| {
-            key.step(s, index, exponent, accumulator, &mut scratch, first);
-        });
+        share.rotate(
+            #[inline(always)]
+            |index, exponent, accumulator, first| {
+                key.step(s, index, exponent, accumulator, &mut scratch, first);
+            },
+        );
     }
 }
 
@@ -516,8 +522,11 @@ impl IfmaTask for ResidueShare<'_> {
     fn run<S: Ifma>(self, s: S) {
         let Self(key, share) = self;
         let mut scratch = ResidueScratch::new(key);
-        share.rotate(#[inline(always)] |index, exponent, accumulator, first| {
-            key.step(s, index, exponent, accumulator, &mut scratch, first);
-        });
+        share.rotate(
+            #[inline(always)]
+            |index, exponent, accumulator, first| {
+                key.step(s, index, exponent, accumulator, &mut scratch, first);
+            },
+        );
     }
 }

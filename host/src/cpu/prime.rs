@@ -245,7 +245,14 @@ fn forward_pass<S: Ifma, const COUNT: usize>(
             for j in 0..COUNT {
                 v[j] = load(x, i + j * h);
             }
-            forward_levels(s, m, &mut v, COUNT, #[inline(always)] |k| broadcast(s, constants, k));
+            forward_levels(
+                s,
+                m,
+                &mut v,
+                COUNT,
+                #[inline(always)]
+                |k| broadcast(s, constants, k),
+            );
             for j in 0..COUNT {
                 s.store_u(x, i + j * h, v[j]);
             }
@@ -264,7 +271,14 @@ fn inverse_pass<S: Ifma, const COUNT: usize>(s: S, m: &Modulus<S>, pass: &Pass, 
             for j in 0..COUNT {
                 v[j] = s.load_u(x, i + j * h);
             }
-            inverse_levels(s, m, &mut v, COUNT, #[inline(always)] |k| broadcast(s, constants, k));
+            inverse_levels(
+                s,
+                m,
+                &mut v,
+                COUNT,
+                #[inline(always)]
+                |k| broadcast(s, constants, k),
+            );
             for j in 0..COUNT {
                 s.store_u(x, i + j * h, v[j]);
             }
@@ -285,12 +299,54 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
     }
     for (index, pass) in tables.passes.iter().enumerate() {
         match (pass.levels, index) {
-            (3, 0) => forward_pass::<S, 8>(s, &m, pass, #[inline(always)] |_, i| source(i), x),
-            (2, 0) => forward_pass::<S, 4>(s, &m, pass, #[inline(always)] |_, i| source(i), x),
-            (_, 0) => forward_pass::<S, 2>(s, &m, pass, #[inline(always)] |_, i| source(i), x),
-            (3, _) => forward_pass::<S, 8>(s, &m, pass, #[inline(always)] |x, i| s.load_u(x, i), x),
-            (2, _) => forward_pass::<S, 4>(s, &m, pass, #[inline(always)] |x, i| s.load_u(x, i), x),
-            (_, _) => forward_pass::<S, 2>(s, &m, pass, #[inline(always)] |x, i| s.load_u(x, i), x),
+            (3, 0) => forward_pass::<S, 8>(
+                s,
+                &m,
+                pass,
+                #[inline(always)]
+                |_, i| source(i),
+                x,
+            ),
+            (2, 0) => forward_pass::<S, 4>(
+                s,
+                &m,
+                pass,
+                #[inline(always)]
+                |_, i| source(i),
+                x,
+            ),
+            (_, 0) => forward_pass::<S, 2>(
+                s,
+                &m,
+                pass,
+                #[inline(always)]
+                |_, i| source(i),
+                x,
+            ),
+            (3, _) => forward_pass::<S, 8>(
+                s,
+                &m,
+                pass,
+                #[inline(always)]
+                |x, i| s.load_u(x, i),
+                x,
+            ),
+            (2, _) => forward_pass::<S, 4>(
+                s,
+                &m,
+                pass,
+                #[inline(always)]
+                |x, i| s.load_u(x, i),
+                x,
+            ),
+            (_, _) => forward_pass::<S, 2>(
+                s,
+                &m,
+                pass,
+                #[inline(always)]
+                |x, i| s.load_u(x, i),
+                x,
+            ),
         }
     }
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
@@ -301,9 +357,23 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
         for j in 0..lanes {
             v[j] = s.load_u(x, j * lanes);
         }
-        forward_levels(s, &m, &mut v, lanes, #[inline(always)] |k| broadcast(s, outer, k));
+        forward_levels(
+            s,
+            &m,
+            &mut v,
+            lanes,
+            #[inline(always)]
+            |k| broadcast(s, outer, k),
+        );
         s.transpose_u(&mut v);
-        forward_levels(s, &m, &mut v, lanes, #[inline(always)] |k| vectors(s, inner, k));
+        forward_levels(
+            s,
+            &m,
+            &mut v,
+            lanes,
+            #[inline(always)]
+            |k| vectors(s, inner, k),
+        );
         for j in 0..lanes {
             s.store_u(x, j * lanes, v[j]);
         }
@@ -312,12 +382,7 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
 
 /// Transforms back, times N, to `[0, 2M)` in `x`; `source(square, words)` gives the words of a square in `[0, 2M)`.
 #[inline(always)]
-pub(crate) fn inverse<S: Ifma>(
-    s: S,
-    plan: &PrimePlan,
-    mut source: impl FnMut(usize, &mut [S::U; 8]),
-    x: &mut [u64],
-) {
+pub(crate) fn inverse<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(usize, &mut [S::U; 8]), x: &mut [u64]) {
     let m = Modulus::new(s);
     let x = &mut x[..plan.degree];
     let tables = &plan.inverse;
@@ -327,9 +392,23 @@ pub(crate) fn inverse<S: Ifma>(
     for ((square, x), (outer, inner)) in x.chunks_exact_mut(size).enumerate().zip(constants) {
         let mut v = [m.zero; 8];
         source(square, &mut v);
-        inverse_levels(s, &m, &mut v, lanes, #[inline(always)] |k| vectors(s, inner, k));
+        inverse_levels(
+            s,
+            &m,
+            &mut v,
+            lanes,
+            #[inline(always)]
+            |k| vectors(s, inner, k),
+        );
         s.transpose_u(&mut v);
-        inverse_levels(s, &m, &mut v, lanes, #[inline(always)] |k| broadcast(s, outer, k));
+        inverse_levels(
+            s,
+            &m,
+            &mut v,
+            lanes,
+            #[inline(always)]
+            |k| broadcast(s, outer, k),
+        );
         for j in 0..lanes {
             s.store_u(x, j * lanes, v[j]);
         }
@@ -351,11 +430,11 @@ mod tests {
 
     #[test]
     fn constants_are_what_they_claim() {
-        assert!(4 * M < 1 << 52);
+        const { assert!(4 * M < 1 << 52) };
         assert_eq!(M.wrapping_mul(M_INVERSE) & MASK, 1);
         assert_eq!(pow_mod(ROOT_2_17, 1 << 16), M - 1);
         // M is prime: a prime below 2^25 would divide it, or none.
-        assert!((3..1 << 25).step_by(2).all(|d| M % d != 0));
+        assert!((3..1 << 25).step_by(2).all(|d| !M.is_multiple_of(d)));
     }
 
     struct Product<'a>(&'a PrimePlan, &'a [u64], &'a [u64]);

@@ -241,16 +241,29 @@ impl ResidueKey {
                 // Adding 2^52 + M leaves d + M in the low 52 bits.
                 let (offset, mask) = (s.splat(4_503_599_627_370_496.0 + M as f64), s.splat_u((1 << 52) - 1));
                 let mut norm = s.splat(0.0);
-                prime::forward(s, &self.prime, #[inline(always)] |i: usize| {
-                    let d = s.load(digits, i);
-                    norm = s.fma(d, d, norm);
-                    s.and_u(s.bits(s.add(d, offset)), mask)
-                }, &mut residues[at..at + degree]);
+                prime::forward(
+                    s,
+                    &self.prime,
+                    #[inline(always)]
+                    |i: usize| {
+                        let d = s.load(digits, i);
+                        norm = s.fma(d, d, norm);
+                        s.and_u(s.bits(s.add(d, offset)), mask)
+                    },
+                    &mut residues[at..at + degree],
+                );
                 let mut parts = [0.0; 8];
                 s.store(&mut parts, 0, norm);
                 largest = largest.max(parts.iter().sum());
                 let out = &mut spectra[at..at + degree];
-                fft::forward(s, &self.fft, digits, out, #[inline(always)] || ahead.ask(s));
+                fft::forward(
+                    s,
+                    &self.fft,
+                    digits,
+                    out,
+                    #[inline(always)]
+                    || ahead.ask(s),
+                );
             }
         }
         largest
@@ -276,45 +289,57 @@ impl ResidueKey {
         let m = Modulus::new(s);
         let zero = s.splat_u(0);
         let m_inverse = s.splat_u(prime::M_INVERSE);
-        prime::inverse(s, &self.prime, #[inline(always)] |square: usize, sums: &mut [S::U; 8]| {
-            ahead.ask(s);
-            let key = &key[square * rows * size..];
-            // Two products of at most (4M) M / 2^52 < M in the high part each keep the reduced sum below 4M.
-            for pair in (0..rows).step_by(2) {
-                let (mut low, mut high) = ([zero; 8], [m.m; 8]);
-                for row in pair..(pair + 2).min(rows) {
-                    let digits = &residues[row * degree + square * size..][..size];
-                    let key = &key[row * size..][..size];
+        prime::inverse(
+            s,
+            &self.prime,
+            #[inline(always)]
+            |square: usize, sums: &mut [S::U; 8]| {
+                ahead.ask(s);
+                let key = &key[square * rows * size..];
+                // Two products of at most (4M) M / 2^52 < M in the high part each keep the reduced sum below 4M.
+                for pair in (0..rows).step_by(2) {
+                    let (mut low, mut high) = ([zero; 8], [m.m; 8]);
+                    for row in pair..(pair + 2).min(rows) {
+                        let digits = &residues[row * degree + square * size..][..size];
+                        let key = &key[row * size..][..size];
+                        for j in 0..S::LANES {
+                            let (d, k) = (s.load_u(digits, j * S::LANES), s.load_u(key, j * S::LANES));
+                            low[j] = s.madd_low(low[j], d, k);
+                            high[j] = s.madd_high(high[j], d, k);
+                        }
+                    }
                     for j in 0..S::LANES {
-                        let (d, k) = (s.load_u(digits, j * S::LANES), s.load_u(key, j * S::LANES));
-                        low[j] = s.madd_low(low[j], d, k);
-                        high[j] = s.madd_high(high[j], d, k);
+                        let q = s.madd_low(zero, low[j], m_inverse);
+                        let carry = s.add_u(high[j], s.shr_u(low[j], 52));
+                        let sum = m.reduce(s, s.sub_u(carry, s.madd_high(zero, q, m.m)));
+                        sums[j] = if pair == 0 { sum } else { m.reduce(s, s.add_u(sums[j], sum)) };
                     }
                 }
-                for j in 0..S::LANES {
-                    let q = s.madd_low(zero, low[j], m_inverse);
-                    let carry = s.add_u(high[j], s.shr_u(low[j], 52));
-                    let sum = m.reduce(s, s.sub_u(carry, s.madd_high(zero, q, m.m)));
-                    sums[j] = if pair == 0 { sum } else { m.reduce(s, s.add_u(sums[j], sum)) };
-                }
-            }
-        }, remainder);
+            },
+            remainder,
+        );
 
         let key = &self.spectra[start..];
-        fft::inverse(s, &self.fft, #[inline(always)] |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
-            ahead.ask(s);
-            let key = &key[square * rows * 2 * size..];
-            for row in 0..rows {
-                let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
-                let key = &key[row * 2 * size..][..2 * size];
-                for j in 0..S::LANES {
-                    let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
-                    let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
-                    re[j] = s.fnma(e, l, s.fma(d, k, re[j]));
-                    im[j] = s.fma(e, k, s.fma(d, l, im[j]));
+        fft::inverse(
+            s,
+            &self.fft,
+            #[inline(always)]
+            |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+                ahead.ask(s);
+                let key = &key[square * rows * 2 * size..];
+                for row in 0..rows {
+                    let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
+                    let key = &key[row * 2 * size..][..2 * size];
+                    for j in 0..S::LANES {
+                        let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
+                        let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
+                        re[j] = s.fnma(e, l, s.fma(d, k, re[j]));
+                        im[j] = s.fma(e, k, s.fma(d, l, im[j]));
+                    }
                 }
-            }
-        }, &mut work[..degree]);
+            },
+            &mut work[..degree],
+        );
     }
 }
 
@@ -345,7 +370,7 @@ fn add_rounded<S: Ifma>(s: S, approximate: &[f64], remainder: &[u64], poly: &mut
     let near = s.splat_u(0xFFFF_FFFE);
     for i in (0..poly.len()).step_by(S::LANES) {
         let (x, r) = (s.load(approximate, i), s.load_u(remainder, i));
-        let quotient = s.bits(s.fma(s.sub(x, s.from_int(r)), inverse_m, magic));
+        let quotient = s.bits(s.fma(s.sub(x, s.int_to_f(r)), inverse_m, magic));
         let low = s.madd_low(s.sub_u(r, low_offset), quotient, m);
         let high = s.madd_high(high_offset, quotient, m);
         let j = s.floor_to_int(s.fma(x, inverse_p, bias));
@@ -452,7 +477,13 @@ impl IfmaTask for Convert<'_> {
                 for (r, &c) in reduced.iter_mut().zip(poly) {
                     *r = centred(c).rem_euclid(M.cast_signed()).cast_unsigned();
                 }
-                prime::forward(s, &key.prime, #[inline(always)] |i| s.load_u(&reduced, i), &mut residues);
+                prime::forward(
+                    s,
+                    &key.prime,
+                    #[inline(always)]
+                    |i| s.load_u(&reduced, i),
+                    &mut residues,
+                );
                 for (square, words) in residues.chunks_exact(size).enumerate() {
                     let at = start + (square * rows + row) * size;
                     for j in (0..size).step_by(S::LANES) {

@@ -106,7 +106,7 @@ impl Simd for Avx2 {
         });
     }
     #[inline(always)]
-    fn from_small_int(self, a: Self::U) -> Self::F {
+    fn small_int_to_f(self, a: Self::U) -> Self::F {
         let magic = self.splat(MAGIC);
         intrinsic!(_mm256_sub_pd(_mm256_castsi256_pd(_mm256_add_epi64(a, _mm256_castpd_si256(magic))), magic))
     }

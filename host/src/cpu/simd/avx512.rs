@@ -139,7 +139,7 @@ macro_rules! implement {
                 intrinsic!(transpose8(rows));
             }
             #[inline(always)]
-            fn from_small_int(self, a: Self::U) -> Self::F {
+            fn small_int_to_f(self, a: Self::U) -> Self::F {
                 intrinsic!(_mm512_cvtepi64_pd(a))
             }
             #[inline(always)]
@@ -278,7 +278,7 @@ impl Ifma for Avx512Ifma {
         intrinsic!(_mm512_cvt_roundpd_epi64::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a))
     }
     #[inline(always)]
-    fn from_int(self, a: Self::U) -> Self::F {
+    fn int_to_f(self, a: Self::U) -> Self::F {
         intrinsic!(_mm512_cvtepi64_pd(a))
     }
     #[inline(always)]

@@ -65,7 +65,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Transposes the square of the first `LANES` vectors.
     fn transpose(self, rows: &mut [Self::F; 8]);
     /// Doubles of signed integers below 2^51 in magnitude.
-    fn from_small_int(self, a: Self::U) -> Self::F;
+    fn small_int_to_f(self, a: Self::U) -> Self::F;
     /// Integers mod 2^64 of integral doubles within 2^63 in magnitude.
     fn to_int(self, a: Self::F) -> Self::U;
 
@@ -114,7 +114,7 @@ pub(crate) trait Ifma: Simd {
     /// Signed integers of doubles, rounded down.
     fn floor_to_int(self, a: Self::F) -> Self::U;
     /// Doubles of signed integers below 2^53 in magnitude.
-    fn from_int(self, a: Self::U) -> Self::F;
+    fn int_to_f(self, a: Self::U) -> Self::F;
     /// The bits of doubles.
     fn bits(self, a: Self::F) -> Self::U;
     /// Lanes in which `a & b` is zero, one bit each.

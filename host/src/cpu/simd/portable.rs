@@ -78,7 +78,7 @@ impl Simd for Portable {
         transpose4(rows);
     }
     #[inline(always)]
-    fn from_small_int(self, a: Self::U) -> Self::F {
+    fn small_int_to_f(self, a: Self::U) -> Self::F {
         a.map(|a| a.cast_signed() as f64)
     }
     #[inline(always)]
