@@ -220,7 +220,13 @@ impl<S: Simd> Field<S> {
 
     /// `a b`, canonical; b comes with its upper half.
     #[inline(always)]
-    fn mul(self, a: S::U, [b, b_high]: [S::U; 2]) -> S::U {
+    fn mul(self, a: S::U, b: [S::U; 2]) -> S::U {
+        self.canonical(self.product(a, b))
+    }
+
+    /// `a b`; b comes with its upper half.
+    #[inline(always)]
+    fn product(self, a: S::U, [b, b_high]: [S::U; 2]) -> S::U {
         let s = self.s;
         let a_high = s.shr_u(a, 32);
         let low = s.mul32_u(a, b);
@@ -233,16 +239,16 @@ impl<S: Simd> Field<S> {
         let less = s.sub_if_below(s.sub_u(low, top), self.epsilon, low, top);
         let carried = s.mul32_u(high, self.epsilon);
         let sum = s.add_u(less, carried);
-        self.canonical(s.add_if_below(sum, self.epsilon, sum, carried))
+        s.add_if_below(sum, self.epsilon, sum, carried)
     }
 
-    /// `a 2^24`, canonical.
+    /// `a 2^24`.
     #[inline(always)]
     fn shift_24(self, a: S::U) -> S::U {
         let s = self.s;
         let carried = s.mul32_u(s.shr_u(a, 40), self.epsilon);
         let sum = s.add_u(s.shl_u(a, 24), carried);
-        self.canonical(s.add_if_below(sum, self.epsilon, sum, carried))
+        s.add_if_below(sum, self.epsilon, sum, carried)
     }
 
     /// `a 2^48`, canonical.
@@ -264,7 +270,7 @@ impl<S: Simd> Field<S> {
         s.sub_if_below(s.sub_u(plus, minus), self.epsilon, plus, minus)
     }
 
-    /// Transforms of 2, 4 or 8 words, natural order to bit-reversed; all but the first canonical.
+    /// Transforms of 2, 4 or 8 words, natural order to bit-reversed; the second half canonical.
     #[inline(always)]
     fn dft(self, x: &mut [S::U; 8], count: usize) {
         match count {
@@ -274,9 +280,8 @@ impl<S: Simd> Field<S> {
                 for j in 0..4 {
                     (x[j], x[j + 4]) = (self.add(x[j], x[j + 4]), self.sub(x[j], x[j + 4]));
                 }
-                for j in 1..4 {
-                    x[j] = self.canonical(x[j]);
-                }
+                x[2] = self.canonical(x[2]);
+                x[3] = self.canonical(x[3]);
                 x[5] = self.shift_24(x[5]);
                 x[6] = self.shift_48(x[6]);
                 x[7] = self.shift_72(x[7]);
@@ -286,6 +291,7 @@ impl<S: Simd> Field<S> {
         }
     }
 
+    /// The second half canonical.
     #[inline(always)]
     fn dft4(self, x: &mut [S::U; 8], at: usize) {
         for j in at..at + 2 {
@@ -311,7 +317,7 @@ impl<S: Simd> Field<S> {
                 x[4] = self.canonical(x[4]);
                 x[5] = self.shift_72(x[5]);
                 x[6] = self.shift_48(x[6]);
-                x[7] = self.shift_24(x[7]);
+                x[7] = self.canonical(self.shift_24(x[7]));
                 (x[0], x[4]) = (self.add(x[0], x[4]), self.sub(x[0], x[4]));
                 for j in 1..4 {
                     (x[j], x[j + 4]) = (self.sub(x[j], x[j + 4]), self.add(x[j], x[j + 4]));
@@ -335,7 +341,10 @@ impl<S: Simd> Field<S> {
     #[inline(always)]
     fn step(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> [S::U; 2]) {
         for j in 1..count {
-            x[j] = self.mul(x[j], factor(j));
+            x[j] = self.product(x[j], factor(j));
+            if j >= count / 2 {
+                x[j] = self.canonical(x[j]);
+            }
         }
         self.dft(x, count);
     }
@@ -533,7 +542,7 @@ mod tests {
                     field.mul(a, [b, s.shr_u(b, 32)]),
                     field.canonical(field.add(a, c)),
                     field.canonical(field.sub(a, c)),
-                    field.shift_24(a),
+                    field.canonical(field.shift_24(a)),
                     field.shift_48(a),
                     field.shift_72(a),
                     c,

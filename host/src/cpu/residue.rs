@@ -11,11 +11,11 @@
 //! # The bound
 //! With u = 2^-53 and the 2-norm over a polynomial's coefficients,
 //!
-//! `E <= c u sum over rows of |d_row| |k_row|`, `c = 2 F + 2 sqrt(2) R + 1`,
+//! `E <= c u sum over rows of |d_row| |k_row|`, `c = 2 F + 2 sqrt(2) R + 1 + 0.2 log2(N)`,
 //!
 //! F being [`FftPlan::error_factor`] (once for the digits, once for the way back), 2 sqrt(2) R the 2 R roundings of a sum
-//! of R complex products in both parts, and 1 the rounding of the key's transform, which is computed in double-double
-//! precision. The forward error acts in the 2-norm, the products of norms come from Cauchy and Schwarz, and a coefficient
+//! of R complex products in both parts, 1 the rounding of the key's transform, which is computed in double-double
+//! precision, and 0.2 a level the error of its factors (parts within 2^-56). The forward error acts in the 2-norm, the products of norms come from Cauchy and Schwarz, and a coefficient
 //! is at most the mean of the absolute values of the points (1-norm), in which the error of the way back accumulates.
 //!
 //! The norms of the key are known when it is loaded. Then the largest norm of digits follows for which E is below 0.9 M/2
@@ -126,7 +126,8 @@ impl ResidueKey {
         // Norms of the key, centred mod p; no sum over rows is longer than all rows at the largest norm.
         let squared = |poly: &[u64]| poly.iter().map(|&c| (centred(c) as f64).powi(2)).sum::<f64>();
         let largest = standard.chunks_exact(degree).map(squared).fold(1.0, f64::max).sqrt();
-        let factor = 2.0 * fft.error_factor() + 2.0 * std::f64::consts::SQRT_2 * rows as f64 + 1.0;
+        let key_factor = 1.0 + 0.2 * f64::from(degree.ilog2());
+        let factor = 2.0 * fft.error_factor() + 2.0 * std::f64::consts::SQRT_2 * rows as f64 + key_factor;
         let unit = 2f64.powi(-53);
         let limit = 0.9 * (M as f64 / 2.0) / (factor * unit * rows as f64 * largest);
         // Half of any digit, rounded, is at most 2^(B-2) + 1; S stays below 2^97, so that quotients fit.
