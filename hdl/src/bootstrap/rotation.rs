@@ -513,8 +513,7 @@ impl Logic for BlindRotation {
                     for k in 0..3 {
                         self.partial[(c * n + i) * 3 + k].clock.next = self.clock.val();
                         self.partial[(c * n + i) * 3 + k].read_enable.next = true;
-                        self.partial[(c * n + i) * 3 + k].read_address.next =
-                            self.x_beat.val().to_bits::<ADDRESS>();
+                        self.partial[(c * n + i) * 3 + k].read_address.next = self.x_beat.val().to_bits::<ADDRESS>();
                         self.partial[(c * n + i) * 3 + k].write_enable.next = self.side_q.val().get_bit(10);
                         self.partial[(c * n + i) * 3 + k].write_address.next = self.partial_address.val();
                         self.partial[(c * n + i) * 3 + k].write_data.next = self.multiply[i].q[c * 3 + k].val();

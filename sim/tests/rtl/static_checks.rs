@@ -9,7 +9,8 @@ const BASELINE: &str = include_str!("latency_baseline.txt");
 
 #[test]
 fn catalogue_every_design_lints_clean() {
-    for design in Design::all() {
+    // The widest engines say nothing that the others do not, and take minutes.
+    for design in Design::all().iter().filter(|d| d.name != "bootstrap" || (d.lanes <= 8 && d.degree <= 1024)) {
         lint(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
     }
 }
@@ -18,6 +19,14 @@ fn catalogue_every_design_lints_clean() {
 fn catalogue_small_designs_elaborate_without_latches() {
     for design in Design::all().iter().filter(|d| d.lanes <= 8 && d.degree <= 1024) {
         check_synthesis(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+#[ignore = "minutes; run by name"]
+fn catalogue_wide_engines_lint_clean() {
+    for design in Design::all().iter().filter(|d| d.name == "bootstrap") {
+        lint(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
