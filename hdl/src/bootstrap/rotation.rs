@@ -484,8 +484,7 @@ impl Logic for BlindRotation {
         self.side_product.d.next = self.side_m.val();
         self.side_x.next = self.side_product.q.val();
         self.x_beat.next = self.side_x.val().get_bits::<BEAT>(0);
-        self.freed.next =
-            self.side_x.val().get_bit(10) & self.side_x.val().get_bit(32) & (self.x_beat.val() == self.beat_last.val());
+        self.freed.next = self.side_x.val().get_bit(10) & self.side_x.val().get_bit(32) & !self.x_beat.val().any();
         self.keys.freed.next = self.freed.val();
         self.first_1.d.next = self.side_x.val().get_bits::<2>(28) == 0u64.into();
         self.first_2.d.next = self.first_1.q.val();
