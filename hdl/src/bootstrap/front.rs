@@ -348,10 +348,12 @@ impl Logic for Front {
                 self.gap.d.next = true;
             }
         }
-        if (self.state.q.val() == self.emit_state.val()) & self.reading.val() {
-            if self.at_last.val() & self.last_slot.val() {
-                self.state.d.next = self.idle_state.val();
-            }
+        if (self.state.q.val() == self.emit_state.val())
+            & self.reading.val()
+            & self.at_last.val()
+            & self.last_slot.val()
+        {
+            self.state.d.next = self.idle_state.val();
         }
         if (self.state.q.val() == self.done_state.val()) & self.taken.val() {
             self.state.d.next = self.idle_state.val();

@@ -368,10 +368,12 @@ impl Logic for Schedule {
                 }
             }
         }
-        if self.running.q.val() & !self.active.q.val() & (self.phase.q.val() == 0u64.into()) {
-            if self.credit.q.val() == self.full.val() {
-                self.running.d.next = false;
-            }
+        if self.running.q.val()
+            & !self.active.q.val()
+            & (self.phase.q.val() == 0u64.into())
+            & (self.credit.q.val() == self.full.val())
+        {
+            self.running.d.next = false;
         }
 
         // Beats that may be read, and keys that are there.

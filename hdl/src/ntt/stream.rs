@@ -22,28 +22,37 @@ use crate::word::Lanes;
 /// Bits of a count of buffered beats.
 const COUNT: usize = 13;
 
-/// The sending side's view of a stream of `L` words a beat.
-#[derive(LogicInterface, Default)]
-#[join = "StreamSink"]
-pub struct StreamSource<const L: usize> {
-    /// Words.
-    pub tdata: Signal<Out, Lanes<L>>,
-    /// A beat is offered.
-    pub tvalid: Signal<Out, Bit>,
-    /// The beat is taken.
-    pub tready: Signal<In, Bit>,
-}
+pub use interface::{StreamSink, StreamSource};
 
-/// The receiving side's view of a stream of `L` words a beat.
-#[derive(LogicInterface, Default)]
-#[join = "StreamSource"]
-pub struct StreamSink<const L: usize> {
-    /// Words.
-    pub tdata: Signal<In, Lanes<L>>,
-    /// A beat is offered.
-    pub tvalid: Signal<In, Bit>,
-    /// The beat is taken.
-    pub tready: Signal<Out, Bit>,
+/// In a module of its own because the derive writes methods without documents.
+#[allow(missing_docs)]
+mod interface {
+    use crate::prelude::*;
+    use crate::word::Lanes;
+
+    /// The sending side's view of a stream of `L` words a beat.
+    #[derive(LogicInterface, Default)]
+    #[join = "StreamSink"]
+    pub struct StreamSource<const L: usize> {
+        /// Words.
+        pub tdata: Signal<Out, Lanes<L>>,
+        /// A beat is offered.
+        pub tvalid: Signal<Out, Bit>,
+        /// The beat is taken.
+        pub tready: Signal<In, Bit>,
+    }
+
+    /// The receiving side's view of a stream of `L` words a beat.
+    #[derive(LogicInterface, Default)]
+    #[join = "StreamSource"]
+    pub struct StreamSink<const L: usize> {
+        /// Words.
+        pub tdata: Signal<In, Lanes<L>>,
+        /// A beat is offered.
+        pub tvalid: Signal<In, Bit>,
+        /// The beat is taken.
+        pub tready: Signal<Out, Bit>,
+    }
 }
 
 /// The stream block over `L` lanes.
