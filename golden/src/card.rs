@@ -18,10 +18,7 @@ pub const COMPONENTS: usize = 6;
 ///
 /// # Errors
 /// [`GoldenError::Parameter`] for another k, [`GoldenError::Length`] if the key belongs to other parameters.
-pub fn bootstrap_key_words(
-    parameters: &BootstrapParameters,
-    key: &NttBootstrapKey,
-) -> Result<Vec<u64>, GoldenError> {
+pub fn bootstrap_key_words(parameters: &BootstrapParameters, key: &NttBootstrapKey) -> Result<Vec<u64>, GoldenError> {
     parameters.validate()?;
     if parameters.glwe_dimension.0 != 1 {
         return Err(GoldenError::Parameter {

@@ -1,7 +1,7 @@
 //! The designs that can be written as Verilog, by name and parameters.
 
 use crate::HdlError;
-use crate::bootstrap::DatapathBench;
+use crate::bootstrap::{BootstrapEngine, DatapathBench, Shape};
 use crate::card::{GloveboxCard, RING_PAIRS};
 use crate::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
 use crate::ntt::{NttStream, Plan, Transform};
@@ -18,13 +18,15 @@ pub const DEGREES: [usize; 3] = [256, 1024, 2048];
 enum Kind {
     Field,
     Datapath,
+    Bootstrap,
     Ntt(Transform),
     Card,
 }
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("field", Kind::Field),
     ("bootstrap-lanes", Kind::Datapath),
+    ("bootstrap", Kind::Bootstrap),
     ("ntt-forward", Kind::Ntt(Transform::Forward)),
     ("ntt-inverse", Kind::Ntt(Transform::Inverse)),
     ("card", Kind::Card),
@@ -64,6 +66,16 @@ impl Design {
                 return Err(HdlError::Parameter { design: name.to_string(), parameter, value, supported });
             }
         }
+        if kind == Kind::Bootstrap && 2 * degree / lanes < Shape::MIN_BEATS {
+            let supported = DEGREES.iter().filter(|&d| 2 * d / lanes >= Shape::MIN_BEATS);
+            let supported = supported.map(usize::to_string).collect::<Vec<_>>().join(", ");
+            return Err(HdlError::Parameter {
+                design: name.to_string(),
+                parameter: "degree",
+                value: degree,
+                supported,
+            });
+        }
         let top = format!("glovebox_{}_l{lanes}_n{degree}", name.replace('-', "_"));
         Ok(Self { name, top, lanes, degree, kind })
     }
@@ -89,8 +101,13 @@ impl Design {
     pub fn plan(&self) -> Option<Plan> {
         match self.kind {
             Kind::Ntt(transform) => Some(Plan::new(transform, self.lanes, self.degree)),
-            Kind::Field | Kind::Datapath | Kind::Card => None,
+            _ => None,
         }
+    }
+
+    /// The generator values of a bootstrap engine.
+    pub fn shape(&self) -> Option<Shape> {
+        (self.kind == Kind::Bootstrap).then(|| Shape::new(self.lanes, self.degree))
     }
 
     /// Cycles through the design's bare pipeline, for a transform; see the blocks' `LATENCY` for the field.
@@ -105,6 +122,22 @@ impl Design {
     pub fn verilog(&self) -> Result<String, HdlError> {
         if self.kind == Kind::Card {
             return self.card();
+        }
+        if let Some(shape) = self.shape() {
+            let comment = format!(
+                "Glovebox: bootstrap engine for batches of up to {} ciphertexts, N = {}, k = 1.\n\
+                 {} lanes, {} general multipliers of 64 bits; a frame of {} beats a ciphertext, step and level.\n\
+                 Key beats of {} and {} words of 64 bits; synchronous reset, active high, for {} cycles.",
+                shape.depth,
+                shape.degree,
+                shape.lanes,
+                shape.multipliers(),
+                shape.beats(),
+                shape.key_words,
+                shape.columns,
+                shape.reset_cycles()
+            );
+            return generate(&self.top, &comment, move || BootstrapEngine::new(&shape));
         }
         let Some(plan) = self.plan() else {
             let comment = "Glovebox: arithmetic blocks in Z_p, p = 2^64 - 2^32 + 1, side by side for tests.";
@@ -246,7 +279,9 @@ mod tests {
         assert!(Design::new("nonsense", 4, 256).unwrap_err().to_string().contains("ntt-forward"));
         assert!(Design::new("ntt-forward", 5, 256).unwrap_err().to_string().contains("4, 8, 32, 128"));
         assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
-        assert_eq!(Design::all().len(), 2 + 3 * 4 * 3);
+        assert!(Design::new("bootstrap", 128, 256).unwrap_err().to_string().contains("1024, 2048"));
+        // All lanes and degrees, but the bootstrap's shortest frame.
+        assert_eq!(Design::all().len(), 2 + 4 * 4 * 3 - 1);
     }
 
     #[test]

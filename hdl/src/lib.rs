@@ -1,5 +1,6 @@
 //! RTL of the Glovebox FHE accelerator in rust-hdl, and its Verilog.
 //!
+//! - [`bootstrap`]: the bootstrap engine
 //! - [`field`]: arithmetic in Z_p, p = 2^64 - 2^32 + 1
 //! - [`ntt`]: the streaming negacyclic transform
 //! - [`card`]: the card around it: registers, rings, DMA, engines

@@ -242,8 +242,7 @@ impl Logic for Gadget {
         self.one.next = 1u64.into();
         self.place[0].d.next = self.top.val() - self.kept.val();
         self.place[1].d.next = (self.top.val() - self.kept.val()) + self.base_log.val().to_bits::<7>();
-        self.place[2].d.next =
-            (self.top.val() - self.kept.val()) + (self.base_log.val().to_bits::<7>() << 1);
+        self.place[2].d.next = (self.top.val() - self.kept.val()) + (self.base_log.val().to_bits::<7>() << 1);
         self.place[3].d.next = (self.top.val() - self.kept.val())
             + (self.base_log.val().to_bits::<7>() << 1)
             + self.base_log.val().to_bits::<7>();

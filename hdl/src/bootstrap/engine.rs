@@ -250,29 +250,10 @@ impl Logic for BootstrapEngine {
     fn update(&mut self) {
         clock!(self, clock, front, rotation, extract, words);
         dff_setup!(self, clock, start_rotation, rotating, start_extract, r_batch, r_functions, r_stride, x_batch);
-        dff_setup!(self, clock, c_keyswitch);
-        dff_setup!(self, clock, c_bootstrap);
-        dff_setup!(self, clock, c_count);
-        dff_setup!(self, clock, c_dimension);
-        dff_setup!(self, clock, c_ks_base_log);
-        dff_setup!(self, clock, c_ks_levels);
-        dff_setup!(self, clock, c_ks_words_per_slot);
-        dff_setup!(self, clock, c_centred);
-        dff_setup!(self, clock, c_base_log);
-        dff_setup!(self, clock, c_levels);
-        dff_setup!(self, clock, c_lut);
-        dff_setup!(self, clock, c_lut_each);
-        dff_setup!(self, clock, c_functions);
-        dff_setup!(self, clock, c_stride);
-        dff_setup!(self, clock, r_count);
-        dff_setup!(self, clock, r_dimension);
-        dff_setup!(self, clock, r_base_log);
-        dff_setup!(self, clock, r_levels);
-        dff_setup!(self, clock, r_lut);
-        dff_setup!(self, clock, r_lut_each);
-        dff_setup!(self, clock, x_count);
-        dff_setup!(self, clock, x_functions);
-        dff_setup!(self, clock, x_stride);
+        dff_setup!(self, clock, c_keyswitch, c_bootstrap, c_count, c_dimension, c_ks_base_log, c_ks_levels);
+        dff_setup!(self, clock, c_ks_words_per_slot, c_centred, c_base_log, c_levels, c_lut, c_lut_each);
+        dff_setup!(self, clock, c_functions, c_stride, r_count, r_dimension, r_base_log, r_levels);
+        dff_setup!(self, clock, r_lut, r_lut_each, x_count, x_functions, x_stride);
 
         // A command: its parameters are the front's until it hands the batch on.
         self.command_ready.next = self.front.idle.val();
@@ -353,8 +334,7 @@ impl Logic for BootstrapEngine {
         self.rotation.result_free.next = !self.extract.busy.val() & !self.start_extract.q.val();
 
         // On to extraction.
-        self.rotation_ends.next =
-            self.rotating.q.val() & !self.start_rotation.q.val() & !self.rotation.busy.val();
+        self.rotation_ends.next = self.rotating.q.val() & !self.start_rotation.q.val() & !self.rotation.busy.val();
         self.start_extract.d.next = self.rotation_ends.val();
         self.rotated.next = self.start_extract.q.val();
         if self.rotation_ends.val() {

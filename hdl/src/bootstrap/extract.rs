@@ -205,8 +205,8 @@ impl Logic for Extract {
         self.result_body.next = self.is_body.val();
         self.flags.next = 0u64.into();
         for t in self._degree_log2..self._degree_log2.saturating_add(1) {
-            self.result_address.next = (self.slot.q.val().to_bits::<ADDRESS>() << t)
-                | self.coefficient_low.val().to_bits::<ADDRESS>();
+            self.result_address.next =
+                (self.slot.q.val().to_bits::<ADDRESS>() << t) | self.coefficient_low.val().to_bits::<ADDRESS>();
             if self.go.val() & !self.reset.val() {
                 self.flags.next = 1u64.into();
                 if self.coefficient.val().get_bit(t) {

@@ -238,7 +238,21 @@ impl Front {
 impl Logic for Front {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, unit, bodies, small_words, modulus, a_valid, a_slot, a_column, a_data, b_valid, b_low, b_high);
+        clock!(
+            self,
+            clock,
+            unit,
+            bodies,
+            small_words,
+            modulus,
+            a_valid,
+            a_slot,
+            a_column,
+            a_data,
+            b_valid,
+            b_low,
+            b_high
+        );
         clock!(self, clock, b_place, r_valid, r_body, tag_line, e_valid);
         dff_setup!(self, clock, state, slot, index, wait, gap, number);
 
@@ -334,10 +348,12 @@ impl Logic for Front {
                 self.gap.d.next = true;
             }
         }
-        if (self.state.q.val() == self.emit_state.val()) & self.reading.val() {
-            if self.at_last.val() & self.last_slot.val() {
-                self.state.d.next = self.idle_state.val();
-            }
+        if (self.state.q.val() == self.emit_state.val())
+            & self.reading.val()
+            & self.at_last.val()
+            & self.last_slot.val()
+        {
+            self.state.d.next = self.idle_state.val();
         }
         if (self.state.q.val() == self.done_state.val()) & self.taken.val() {
             self.state.d.next = self.idle_state.val();
@@ -356,10 +372,8 @@ impl Logic for Front {
         self.slot_low.next = self.slot.q.val().get_bits::<SLOT>(0);
         self.unit.word_index.next = self.index.q.val().get_bits::<INDEX>(0);
         self.unit.word_data.next = self.s_data.val();
-        self.top_32.next =
-            self.s_data.val().get_bits::<32>(32) + self.s_data.val().get_bits::<1>(31).to_bits::<32>();
-        self.top_21.next =
-            self.s_data.val().get_bits::<21>(43) + self.s_data.val().get_bits::<1>(42).to_bits::<21>();
+        self.top_32.next = self.s_data.val().get_bits::<32>(32) + self.s_data.val().get_bits::<1>(31).to_bits::<32>();
+        self.top_21.next = self.s_data.val().get_bits::<21>(43) + self.s_data.val().get_bits::<1>(42).to_bits::<21>();
         self.body.next = self.s_data.val();
         if self.words_per_slot.val() == 2u64.into() {
             self.body.next = self.top_32.val().to_bits::<64>() << 32;

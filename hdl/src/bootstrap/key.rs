@@ -2,11 +2,12 @@
 //!
 //! A step's key comes as levels (least significant first) of T beats of 6 W words, each beat in 6 W / `key_words` beats
 //! of the stream: word `c W + i` of a beat is component c of point i, components b00, b10, b01, b11 (row, column), then
-//! the products b00 b10 and b01 b11. See `glovebox_golden::layout` for the words themselves.
+//! the products b00 b10 and b01 b11. See `glovebox_regmap::key_layout` and `glovebox_golden::card` for the words themselves.
 //!
 //! Range:     words in [0, p)
-//! Handshake: ready/valid; `key_ready` comes from registers. `loaded` pulses when a step is complete, `freed` frees
-//!            the oldest. `start` begins a batch of `dimension` steps
+//! Handshake: ready/valid; `key_ready` comes from registers. `loaded` pulses when a step is complete, `freed` when
+//!            the first beat of the oldest has been read for the last time: the others are read before the stream
+//!            can overwrite them, a beat a cycle. `start` begins a batch of `dimension` steps
 //! Latency:   reads 1 cycle; `product_address` is separate because products are needed later
 //! Reset:     `reset` clears control
 //! Limits:    reading a step that is not loaded gives arbitrary words

@@ -573,7 +573,10 @@ impl Logic for Keyswitch {
             self.have.d.next = false;
             self.draining.d.next = false;
         }
-        self.busy.next = self.running.q.val() | self.c1_valid.q.val() | self.c2_valid.q.val() | self.c3_valid.q.val()
+        self.busy.next = self.running.q.val()
+            | self.c1_valid.q.val()
+            | self.c2_valid.q.val()
+            | self.c3_valid.q.val()
             | self.c4_valid.q.val();
     }
 }

@@ -1,4 +1,17 @@
-//! The bootstrap engine.
+//! The bootstrap engine: keyswitch, modulus switch, blind rotation and sample extraction of batches, bit for bit as
+//! golden does them.
+//!
+//! | block | what it does |
+//! |---|---|
+//! | [`BootstrapEngine`] | the top: commands, streams, the three stages side by side, counters |
+//! | [`Front`] | words in, [`Keyswitch`] ([`Digits`]), [`ModulusSwitch`] |
+//! | [`BlindRotation`] | the datapath of a step, ordered by [`Schedule`], fed by [`KeyStore`] |
+//! | [`Rotate`], [`Decompose`], [`Multiply`], [`Accumulate`] | its parts, a lane or a point each |
+//! | [`Extract`] | results as LWE ciphertexts |
+//! | [`WordFifo`] | words out |
+//!
+//! [`Shape`] holds the generator values. `README.md` beside this file has the block diagram, the schedule and the cycle
+//! budget.
 
 pub mod accumulate;
 mod bench;

@@ -86,9 +86,8 @@ impl Logic for Multiply {
         }
         for i in 0..6 {
             self.result[i].clock.next = self.clock.val();
-            self.result[i].d.next = self.product[i / 3 + 1].limb_out[i % 3].val()
-                - self.product[0].limb_out[i % 3].val()
-                - self.x[i].val();
+            self.result[i].d.next =
+                self.product[i / 3 + 1].limb_out[i % 3].val() - self.product[0].limb_out[i % 3].val() - self.x[i].val();
             self.q[i].next = self.result[i].q.val();
         }
     }

@@ -484,8 +484,7 @@ impl Logic for BlindRotation {
         self.side_product.d.next = self.side_m.val();
         self.side_x.next = self.side_product.q.val();
         self.x_beat.next = self.side_x.val().get_bits::<BEAT>(0);
-        self.freed.next =
-            self.side_x.val().get_bit(10) & self.side_x.val().get_bit(32) & (self.x_beat.val() == self.beat_last.val());
+        self.freed.next = self.side_x.val().get_bit(10) & self.side_x.val().get_bit(32) & !self.x_beat.val().any();
         self.keys.freed.next = self.freed.val();
         self.first_1.d.next = self.side_x.val().get_bits::<2>(28) == 0u64.into();
         self.first_2.d.next = self.first_1.q.val();
@@ -513,8 +512,7 @@ impl Logic for BlindRotation {
                     for k in 0..3 {
                         self.partial[(c * n + i) * 3 + k].clock.next = self.clock.val();
                         self.partial[(c * n + i) * 3 + k].read_enable.next = true;
-                        self.partial[(c * n + i) * 3 + k].read_address.next =
-                            self.x_beat.val().to_bits::<ADDRESS>();
+                        self.partial[(c * n + i) * 3 + k].read_address.next = self.x_beat.val().to_bits::<ADDRESS>();
                         self.partial[(c * n + i) * 3 + k].write_enable.next = self.side_q.val().get_bit(10);
                         self.partial[(c * n + i) * 3 + k].write_address.next = self.partial_address.val();
                         self.partial[(c * n + i) * 3 + k].write_data.next = self.multiply[i].q[c * 3 + k].val();

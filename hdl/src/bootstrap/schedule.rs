@@ -65,7 +65,8 @@ pub struct Schedule {
     /// Lanes to rotate by.
     pub amount: Signal<Out, U<AMOUNT>>,
     /// Everything else of the beat: 9:0 number in the frame, 10 valid, 20:11 position, 21 past the wrap, 25:22 slot,
-    /// 26 table, 27 last step, 29:28 level, 30 last level, 31 key half, 32 last frame of the step.
+    /// 26 table, 27 last step, 29:28 level, 30 last level, 31 key half, 32 last reading of the step's
+    /// key begins.
     pub side: Signal<Out, U<SIDE>>,
     /// A step waits for its key.
     pub key_stalled: Signal<Out, Bit>,
@@ -346,7 +347,7 @@ impl Logic for Schedule {
             self.f_level.d.next = self.level.q.val();
             self.f_last_level.d.next = self.last_level.val();
             self.f_half.d.next = self.index.q.val().get_bit(0);
-            self.f_release.d.next = !self.lut.q.val() & self.last_slot.val() & self.last_level.val();
+            self.f_release.d.next = !self.lut.q.val() & self.last_slot.val() & self.begins_data.val();
             // Walk on.
             if !self.last_level.val() {
                 self.level.d.next = self.level_next.val();
@@ -367,10 +368,12 @@ impl Logic for Schedule {
                 }
             }
         }
-        if self.running.q.val() & !self.active.q.val() & (self.phase.q.val() == 0u64.into()) {
-            if self.credit.q.val() == self.full.val() {
-                self.running.d.next = false;
-            }
+        if self.running.q.val()
+            & !self.active.q.val()
+            & (self.phase.q.val() == 0u64.into())
+            & (self.credit.q.val() == self.full.val())
+        {
+            self.running.d.next = false;
         }
 
         // Beats that may be read, and keys that are there.

@@ -32,6 +32,9 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Fewest beats a frame: the next frame's parameters are found while one is read.
+    pub const MIN_BEATS: usize = 16;
+
     /// The shape with the project's usual depths for a number of lanes.
     ///
     /// # Panics
@@ -58,7 +61,7 @@ impl Shape {
             "degree {degree}: a power of two from 256 to 2048"
         );
         assert!(lanes.is_power_of_two() && (4..=128).contains(&lanes), "{lanes} lanes: a power of two from 4 to 128");
-        assert!(self.beats() >= 16, "{} beats a frame: at least 16", self.beats());
+        assert!(self.beats() >= Self::MIN_BEATS, "{} beats a frame: at least {}", self.beats(), Self::MIN_BEATS);
         assert!(depth.is_power_of_two() && (2..=16).contains(&depth), "depth {depth}: a power of two from 2 to 16");
         assert!(tables.is_power_of_two() && (2..=16).contains(&tables), "{tables} tables: a power of two from 2 to 16");
         assert!((1..=64).contains(&columns), "{columns} columns: from 1 to 64");

@@ -24,7 +24,7 @@ const COUNT: usize = 13;
 
 pub use interface::{StreamSink, StreamSource};
 
-// The derive writes a method without documentation.
+/// In a module of its own because the derive writes methods without documents.
 #[allow(missing_docs)]
 mod interface {
     use crate::prelude::*;
