@@ -3,8 +3,9 @@
 //! Key polynomials are switched to p and transformed once. Each step transforms the digits, multiplies, and transforms
 //! back, mod p throughout, so there is nothing to bound.
 
+use super::digits::difference_digits;
 use super::memory::AlignedVec;
-use super::simd::Kernel;
+use super::simd::{Kernel, Portable, Simd};
 use super::torus::Gadget;
 use super::{goldilocks, goldilocks_ntt};
 use glovebox_golden::params::BootstrapParameters;
@@ -19,16 +20,28 @@ pub(crate) struct NttKey {
 }
 
 /// Working memory of one step.
-#[derive(Default)]
 pub(crate) struct NttScratch {
-    states: Vec<i64>,
-    transform: Vec<u64>,
-    sums: Vec<u64>,
+    /// Digits of one polynomial, `[level][N]`.
+    digits: AlignedVec<f64>,
+    transform: AlignedVec<u64>,
+    sums: AlignedVec<u64>,
+}
+
+impl NttScratch {
+    pub(crate) fn new(key: &NttKey) -> Self {
+        Self {
+            digits: AlignedVec::zeroed(key.gadget.level * key.degree),
+            transform: AlignedVec::zeroed(key.degree),
+            sums: AlignedVec::zeroed(key.columns * key.degree),
+        }
+    }
 }
 
 impl NttKey {
     pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64], kernel: Kernel) -> Self {
         let degree = parameters.ring_degree.0;
+        // Polynomials shorter than a vector: there are no sets of that kind but toys.
+        let kernel = if degree < kernel.lanes() { Kernel::Portable(Portable) } else { kernel };
         let mut words = AlignedVec::zeroed(standard.len());
         for (target, source) in words.chunks_exact_mut(degree).zip(standard.chunks_exact(degree)) {
             for (t, &s) in target.iter_mut().zip(source) {
@@ -40,60 +53,62 @@ impl NttKey {
         Self { words, kernel, gadget: Gadget::new(parameters.pbs_decomposition()), degree, columns }
     }
 
+    /// The kernel that steps run on.
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         size_of_val(&*self.words)
     }
 
     /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`.
-    pub(crate) fn step(&self, index: usize, exponent: u32, accumulator: &mut [u64], scratch: &mut NttScratch) {
+    #[inline(always)]
+    pub(crate) fn step<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut NttScratch,
+    ) {
         let (degree, columns) = (self.degree, self.columns);
         let ggsw_len = self.gadget.level * columns * columns * degree;
         let ggsw = &self.words[index * ggsw_len..(index + 1) * ggsw_len];
-        scratch.states.resize(degree, 0);
-        scratch.transform.resize(degree, 0);
-        scratch.sums.clear();
-        scratch.sums.resize(columns * degree, 0);
+        let NttScratch { digits, transform, sums } = scratch;
+        sums.fill(0);
+        let p = s.splat_u(goldilocks::P);
         for (row, poly) in accumulator.chunks_exact(degree).enumerate() {
-            difference_states(poly, exponent, self.gadget, &mut scratch.states);
-            for level in 0..self.gadget.level {
-                for (t, state) in scratch.transform.iter_mut().zip(&mut scratch.states) {
-                    *t = goldilocks::from_signed(self.gadget.next_digit(state));
+            difference_digits(s, poly, exponent, self.gadget, digits, degree);
+            for (level, digits) in digits.chunks_exact(degree).enumerate() {
+                for i in (0..degree).step_by(S::LANES) {
+                    let digit = s.to_int(s.load(digits, i));
+                    s.store_u(transform, i, s.add_u(digit, s.and_u(s.sar_u(digit, 63), p)));
                 }
-                goldilocks_ntt::forward(self.kernel, &mut scratch.transform);
+                goldilocks_ntt::forward(self.kernel, transform);
                 let start = (level * columns + row) * columns * degree;
                 let key_row = &ggsw[start..start + columns * degree];
-                for (sum, key) in scratch.sums.chunks_exact_mut(degree).zip(key_row.chunks_exact(degree)) {
-                    for ((s, &t), &k) in sum.iter_mut().zip(&scratch.transform).zip(key) {
-                        // Two canonical factors and a canonical addend fit 128 bits.
-                        *s = goldilocks::reduce_u128(u128::from(t) * u128::from(k) + u128::from(*s));
+                for (sums, key) in sums.chunks_exact_mut(degree).zip(key_row.chunks_exact(degree)) {
+                    if matches!(self.kernel, Kernel::Portable(_)) {
+                        for ((sum, &t), &k) in sums.iter_mut().zip(&**transform).zip(key) {
+                            // Two canonical factors and a canonical addend fit 128 bits.
+                            *sum = goldilocks::reduce_u128(u128::from(t) * u128::from(k) + u128::from(*sum));
+                        }
+                    } else {
+                        goldilocks_ntt::multiply_add(s, sums, transform, key);
                     }
                 }
             }
         }
-        for (sum, poly) in scratch.sums.chunks_exact_mut(degree).zip(accumulator.chunks_exact_mut(degree)) {
+        let half = s.splat_u((1 << 31) - 1);
+        for (sum, poly) in sums.chunks_exact_mut(degree).zip(accumulator.chunks_exact_mut(degree)) {
             goldilocks_ntt::inverse(self.kernel, sum);
-            for (c, &s) in poly.iter_mut().zip(&*sum) {
-                *c = c.wrapping_add(goldilocks::to_torus(s));
+            for i in (0..degree).step_by(S::LANES) {
+                // The modulus switch p -> 2^64, see `goldilocks::to_torus`: canonical words leave room for the half.
+                let a = s.load_u(sum, i);
+                let torus = s.add_u(a, s.shr_u(s.add_u(a, half), 32));
+                s.store_u(poly, i, s.add_u(s.load_u(poly, i), torus));
             }
-        }
-    }
-}
-
-/// The decomposition states of `poly * X^exponent - poly`.
-fn difference_states(poly: &[u64], exponent: u32, gadget: Gadget, states: &mut [i64]) {
-    let degree = poly.len();
-    let shift = exponent as usize & (degree - 1);
-    let turned_over = exponent as usize & degree != 0;
-    // Coefficient i of the product is coefficient i - shift of poly, negated when the index wraps.
-    let (wrapped, straight) = states.split_at_mut(shift);
-    let sources = [
-        (wrapped, &poly[degree - shift..], &poly[..shift], !turned_over),
-        (straight, &poly[..degree - shift], &poly[shift..], turned_over),
-    ];
-    for (targets, rotated, plain, negate) in sources {
-        for ((t, &r), &p) in targets.iter_mut().zip(rotated).zip(plain) {
-            let r = if negate { r.wrapping_neg() } else { r };
-            *t = gadget.state(r.wrapping_sub(p));
         }
     }
 }

@@ -491,7 +491,7 @@ mod tests {
             let (re2, im2) = fixed_unit_root(2 * numerator, log2);
             let errors = [re * re - im * im - (i128::from(re2) << 60), 2 * re * im - (i128::from(im2) << 60)];
             assert!(errors.iter().all(|e| e.abs() <= 16 << 60), "{numerator}: {errors:?}");
-            assert!((re * re + im * im - (1 << 120)).abs() <= 2 * 16 << 60, "{numerator}: modulus");
+            assert!((re * re + im * im - (1 << 120)).abs() <= (2 * 16) << 60, "{numerator}: modulus");
         }
         assert_eq!([0, 1, 2, 3].map(|n| fixed_unit_root(n, 2)), {
             let one = 1i64 << 60;

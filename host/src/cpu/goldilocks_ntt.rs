@@ -8,22 +8,34 @@
 //! `a + b` with b canonical wraps to at most p - 2, so adding 2^32 - 1 = 2^64 mod p does not wrap again; `a - b` likewise.
 
 use super::goldilocks::{EPSILON, NttTables, P, ROOT_2_32, mul, pow};
-use super::simd::{Kernel, Portable, Simd, Task};
+use super::simd::{Kernel, Simd, Task};
 use std::sync::OnceLock;
 
 /// In-place forward transform of canonical words, 4 to 65536 of them.
 pub(crate) fn forward(kernel: Kernel, x: &mut [u64]) {
     match plan(kernel, x.len()) {
-        Some((plan, kernel)) => plan.forward(kernel, x),
-        None => NttTables::new(x.len()).forward(x),
+        Plan::Vector(plan) => plan.forward(kernel, x),
+        Plan::Scalar(tables) => tables.forward(x),
     }
 }
 
 /// In-place inverse transform, 1/N included; canonical.
 pub(crate) fn inverse(kernel: Kernel, x: &mut [u64]) {
     match plan(kernel, x.len()) {
-        Some((plan, kernel)) => plan.inverse(kernel, x),
-        None => NttTables::new(x.len()).inverse(x),
+        Plan::Vector(plan) => plan.inverse(kernel, x),
+        Plan::Scalar(tables) => tables.inverse(x),
+    }
+}
+
+/// `sums[i] += a[i] * b[i]`, all canonical; as many as a whole number of vectors.
+#[inline(always)]
+pub(crate) fn multiply_add<S: Simd>(s: S, sums: &mut [u64], a: &[u64], b: &[u64]) {
+    let field = Field::new(s);
+    for i in (0..sums.len()).step_by(S::LANES) {
+        let b = s.load_u(b, i);
+        let product = field.mul(s.load_u(a, i), [b, s.shr_u(b, 32)]);
+        let sum = field.canonical(field.add(s.load_u(sums, i), product));
+        s.store_u(sums, i, sum);
     }
 }
 
@@ -49,17 +61,22 @@ pub(crate) fn all_canonical(kernel: Kernel, x: &[u64]) -> bool {
     kernel.run(Check(x))
 }
 
-/// The tables of a degree, made once a process, with the kernel to run them on: a small degree has none for long vectors
-/// but may for short ones.
-fn plan(kernel: Kernel, degree: usize) -> Option<(&'static GoldilocksPlan, Kernel)> {
-    static PLANS: [[OnceLock<GoldilocksPlan>; 17]; 2] = [const { [const { OnceLock::new() }; 17] }; 2];
-    let kernel = if GoldilocksPlan::supports(degree, kernel.lanes()) { kernel } else { Kernel::Portable(Portable) };
+/// A transform of one degree.
+enum Plan {
+    Vector(GoldilocksPlan),
+    /// For degrees too small for vectors, and where there are none: 128-bit products are faster than emulated lanes.
+    Scalar(NttTables),
+}
+
+/// The tables of a degree for a kernel, made once a process.
+fn plan(kernel: Kernel, degree: usize) -> &'static Plan {
+    static PLANS: [[OnceLock<Plan>; 17]; 3] = [const { [const { OnceLock::new() }; 17] }; 3];
     let lanes = kernel.lanes();
-    if !GoldilocksPlan::supports(degree, lanes) {
-        return None;
-    }
-    let slot = &PLANS[usize::from(lanes == 8)][degree.trailing_zeros() as usize];
-    Some((slot.get_or_init(|| GoldilocksPlan::new(degree, lanes)), kernel))
+    let vector = !matches!(kernel, Kernel::Portable(_)) && GoldilocksPlan::supports(degree, lanes);
+    let layout = if !vector { 0 } else { 1 + usize::from(lanes == 8) };
+    PLANS[layout][degree.trailing_zeros() as usize].get_or_init(|| {
+        if vector { Plan::Vector(GoldilocksPlan::new(degree, lanes)) } else { Plan::Scalar(NttTables::new(degree)) }
+    })
 }
 
 /// Tables of one degree for vectors of one length.

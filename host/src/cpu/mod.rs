@@ -482,16 +482,29 @@ impl Share<'_> {
     fn run(self) {
         let kernel = self.keys.kernel;
         match &self.keys.products {
-            Products::Ntt(key) => {
-                let mut scratch = NttScratch::default();
-                self.rotate(|index, exponent, accumulator, _| key.step(index, exponent, accumulator, &mut scratch));
-            }
+            Products::Ntt(key) => key.kernel().run(NttShare(key, self)),
             Products::Float(key) => kernel.run(FloatShare(key, self)),
             Products::Residue(key) => {
                 // Keys of this kind exist for such kernels only.
                 kernel.run_ifma(ResidueShare(key, self));
             }
         }
+    }
+}
+
+struct NttShare<'a>(&'a NttKey, Share<'a>);
+
+impl Task for NttShare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(key, share) = self;
+        let mut scratch = NttScratch::new(key);
+        share.rotate(
+            #[inline(always)]
+            |index, exponent, accumulator, _| key.step(s, index, exponent, accumulator, &mut scratch),
+        );
     }
 }
 
