@@ -126,3 +126,26 @@ impl Shape {
         7 * self.lanes / 2
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shape_budgets_equal_the_readme() {
+        let budget = |lanes| {
+            let shape = Shape::new(lanes, 2048);
+            (lanes, shape.beats(), shape.turnaround(), shape.multipliers())
+        };
+        assert_eq!(
+            [4, 8, 32, 128].map(budget),
+            [(4, 1024, 2127, 14), (8, 512, 1102, 28), (32, 128, 333, 112), (128, 32, 133, 448)]
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "at least 16")]
+    fn shape_too_short_a_frame_is_refused() {
+        Shape::new(128, 256);
+    }
+}
