@@ -22,7 +22,7 @@ impl Values {
 
     /// A field element; one in four is an edge value.
     pub(crate) fn residue(&mut self) -> u64 {
-        if self.word() % 4 == 0 { EDGES[self.word() as usize % EDGES.len()] } else { self.word() % P }
+        if self.word().is_multiple_of(4) { EDGES[self.word() as usize % EDGES.len()] } else { self.word() % P }
     }
 
     /// True in `percent` of 100.
