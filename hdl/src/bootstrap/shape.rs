@@ -45,7 +45,9 @@ impl Shape {
             32 => 8,
             _ => 4,
         };
-        let shape = Self { degree, lanes, depth, tables: depth, key_words: lanes, columns: lanes / 4 };
+        // Twice what a keyswitch of four levels needs to keep up with the blind rotation of a full batch.
+        let columns = 4 * lanes / depth;
+        let shape = Self { degree, lanes, depth, tables: depth, key_words: lanes, columns };
         shape.check();
         shape
     }
