@@ -40,9 +40,8 @@ fn card_engine_equals_golden_for_single_and_several_tables_and_extractions() {
     for set in [params::TOY_INSECURE, two_levels, k2] {
         let f = fixture(set, 8);
         let inputs = f.client.encrypt(&[0, 3, 9, 15, 7]).unwrap();
-        let tables: Vec<u64> = (0..5)
-            .flat_map(|i| Lut::from_fn(&set, |x| (x + i) % 16).unwrap().ciphertext().words().to_vec())
-            .collect();
+        let tables: Vec<u64> =
+            (0..5).flat_map(|i| Lut::from_fn(&set, |x| (x + i) % 16).unwrap().ciphertext().words().to_vec()).collect();
         let one = &tables[..set.bootstrap.glwe_len()];
         let card = Engine::open(&f.device, &f.keys).unwrap();
         let golden = Engine::open(&Device::Golden, &f.keys).unwrap();
