@@ -139,23 +139,24 @@ impl Design {
     fn card(&self) -> Result<String, HdlError> {
         let comment = format!(
             "Glovebox: the card. NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
-             s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory (AXI4, 512 bits).\n\
+             s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory, m_mem: card memory (AXI4, 512 bits).\n\
              {RING_PAIRS} ring pairs; synchronous reset, active high; interrupt_request: one pulse a vector and message.\n\
-             Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest.",
+             Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest, and\n\
+             card_memory_beats to the 64-byte beats of card memory.",
             self.degree, self.lanes
         );
         let [forward, inverse] =
             [Transform::Forward, Transform::Inverse].map(|t| Plan::new(t, self.lanes, self.degree));
         macro_rules! card {
-            ($l:literal) => {
-                generate(&self.top, &comment, move || GloveboxCard::<$l, RING_PAIRS>::new(&forward, &inverse))
+            ($l:literal, $p:literal, $w:literal) => {
+                generate(&self.top, &comment, move || GloveboxCard::<$l, RING_PAIRS, $p, $w>::new(&forward, &inverse))
             };
         }
         match self.lanes {
-            4 => card!(4),
-            8 => card!(8),
-            32 => card!(32),
-            _ => card!(128),
+            4 => card!(4, 1, 8),
+            8 => card!(8, 1, 8),
+            32 => card!(32, 2, 16),
+            _ => card!(128, 8, 64),
         }
     }
 }

@@ -23,6 +23,9 @@ pub mod check;
 pub mod counter;
 pub mod dma_switch;
 pub mod fifo;
+pub mod gather;
+pub mod memory;
+pub mod memory_port;
 pub mod read_dma;
 pub mod reduce;
 pub mod registers;
@@ -31,6 +34,7 @@ pub mod ring;
 pub mod sequencer;
 pub mod top;
 pub mod transfer;
+pub mod upload;
 pub mod write_dma;
 
 pub use top::{GloveboxCard, RING_PAIRS};
