@@ -127,7 +127,7 @@ codes! {
         NoLut = 10, "NO_LUT", "A look-up table reaches beyond the card memory written since reset.";
         OutOfCardMemory = 11, "OUT_OF_CARD_MEMORY", "The destination reaches beyond the end of card memory.";
         CardReadFault = 12, "CARD_READ_FAULT", "Card memory refused a read of the key or table at the fault address.";
-        CardWriteFault = 13, "CARD_WRITE_FAULT", "Card memory refused a write of the command whose destination is the fault address.";
+        CardWriteFault = 13, "CARD_WRITE_FAULT", "Card memory refused a write in the burst at the fault address.";
         FetchFault = 32, "FETCH_FAULT", "Card-wide: host memory refused the read of a descriptor.";
         CompletionFault = 33, "COMPLETION_FAULT", "Card-wide: host memory refused the write of a completion.";
         RingOverrun = 34, "RING_OVERRUN", "Card-wide: a doorbell is further ahead than the ring is long.";
@@ -198,7 +198,8 @@ pub struct BootstrapSettings {
     pub pbs_levels: u8,
     /// log2 of the keyswitch's base, 1 to 4.
     pub ks_base_log: u8,
-    /// Levels of the keyswitch, 1 to 8.
+    /// Levels of the keyswitch, 1 to 8; its digits fit a word of its key: `base_log * levels` at most 21 for words of 21
+    /// bits.
     pub ks_levels: u8,
     /// Words of the keyswitching key in 64 bits, 1 to 3.
     pub ks_words_per_slot: u8,
@@ -254,6 +255,7 @@ impl BootstrapSettings {
             && s.ks_levels >= 1
             && s.ks_levels <= 8
             && s.ks_words_per_slot >= 1
+            && (s.ks_words_per_slot < 3 || s.ks_base_log as u64 * s.ks_levels as u64 <= 21)
             && s.functions >= 1
             && s.functions <= 16;
         if fits { Some(settings) } else { None }
@@ -766,7 +768,8 @@ mod tests {
         assert_eq!(check(Descriptor { count: 3, ..ok }), Err(DescriptorError::NoLut((1 << 19) - 4096)));
         assert_eq!(check(Descriptor { source: 8, ..ok }), Err(DescriptorError::BadSource(8)));
         type Change = &'static dyn Fn(&mut BootstrapSettings);
-        let bad: [Change; 10] = [
+        let bad: [Change; 11] = [
+            &|s| (s.ks_levels, s.ks_words_per_slot) = (6, 3),
             &|s| s.dimension = 0,
             &|s| s.dimension = 1024,
             &|s| s.pbs_base_log = 37,

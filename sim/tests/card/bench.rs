@@ -6,7 +6,7 @@ use glovebox_golden::field;
 use glovebox_golden::ntt::NegacyclicNtt;
 use glovebox_regmap::command::{COMPLETION_WORDS, Completion};
 use glovebox_regmap::registers::{self, Register, RingRegister, control, ring_control};
-use glovebox_regmap::{Descriptor, Opcode};
+use glovebox_regmap::{CardLimits, Descriptor, Opcode};
 use glovebox_sim::card::{CardBuild, CardSimulation, Traffic};
 use std::sync::{Arc, Mutex};
 
@@ -86,6 +86,18 @@ impl Bench {
         (self.tails, self.heads) = ([0; 15], [0; 15]);
         self.write(registers::INTERRUPT_ENABLE, u32::MAX);
         self.write(registers::CONTROL, control::ENABLE.mask());
+    }
+
+    /// What decides about a descriptor now, by the card's own registers.
+    pub(crate) fn limits(&mut self) -> CardLimits {
+        CardLimits {
+            commands: self.read(registers::COMMANDS),
+            degree_log2: self.read(registers::RING_DEGREE_LOG2),
+            lanes: self.read(registers::LANES),
+            memory_bytes: self.read64(registers::CARD_MEMORY_BYTES),
+            memory_granule_bytes: self.read(registers::CARD_MEMORY_GRANULE).into(),
+            memory_written_bytes: self.read64(registers::CARD_MEMORY_WRITTEN),
+        }
     }
 
     pub(crate) fn read(&mut self, register: Register) -> u32 {
