@@ -138,7 +138,7 @@ impl Design {
 impl Design {
     fn card(&self) -> Result<String, HdlError> {
         let comment = format!(
-            "Glovebox: the card. NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
+            "Glovebox: the card. Bootstraps, NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
              s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory, m_mem: card memory (AXI4, 512 bits).\n\
              {RING_PAIRS} ring pairs; synchronous reset, active high; interrupt_request: one pulse a vector and message.\n\
              Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest, and\n\
@@ -148,15 +148,15 @@ impl Design {
         let [forward, inverse] =
             [Transform::Forward, Transform::Inverse].map(|t| Plan::new(t, self.lanes, self.degree));
         macro_rules! card {
-            ($l:literal, $p:literal, $w:literal) => {
-                generate(&self.top, &comment, move || GloveboxCard::<$l, RING_PAIRS, $p, $w>::new(&forward, &inverse))
+            ($l:literal, $p:literal, $w:literal, $v:literal) => {
+                generate(&self.top, &comment, move || GloveboxCard::<$l, RING_PAIRS, $p, $w, $v>::new(&forward, &inverse))
             };
         }
         match self.lanes {
-            4 => card!(4, 1, 8),
-            8 => card!(8, 1, 8),
-            32 => card!(32, 2, 16),
-            _ => card!(128, 8, 64),
+            4 => card!(4, 1, 8, 1),
+            8 => card!(8, 1, 8, 2),
+            32 => card!(32, 2, 16, 8),
+            _ => card!(128, 8, 64, 32),
         }
     }
 }

@@ -134,9 +134,9 @@ pub struct MemoryPort {
     pub bvalid: Signal<In, Bit>,
     /// Response taken.
     pub bready: Signal<Out, Bit>,
-    write: WriteDma,
-    key: ReadDma,
-    side: ReadDma,
+    writer: WriteDma,
+    key_reader: ReadDma,
+    side_reader: ReadDma,
     /// Whose bursts are under way: 1 the side stream's.
     owners: Fifo<U<1>>,
     under_way: Reg<U<COUNT>>,
@@ -149,7 +149,7 @@ pub struct MemoryPort {
     take_key: Signal<Local, Bit>,
     take_side: Signal<Local, Bit>,
     take: Signal<Local, Bit>,
-    end: Signal<Local, Bit>,
+    ends: Signal<Local, Bit>,
     of_side: Signal<Local, Bit>,
     all_bytes: Constant<U<64>>,
     most: Constant<U<COUNT>>,
@@ -214,9 +214,9 @@ impl Default for MemoryPort {
             bresp: Default::default(),
             bvalid: Default::default(),
             bready: Default::default(),
-            write: Default::default(),
-            key: Default::default(),
-            side: Default::default(),
+            writer: Default::default(),
+            key_reader: Default::default(),
+            side_reader: Default::default(),
             under_way: Default::default(),
             s1_valid: Default::default(),
             s1_address: Default::default(),
@@ -226,7 +226,7 @@ impl Default for MemoryPort {
             take_key: Default::default(),
             take_side: Default::default(),
             take: Default::default(),
-            end: Default::default(),
+            ends: Default::default(),
             of_side: Default::default(),
             owners: Fifo::new(BURSTS),
             all_bytes: Constant::new(u64::MAX.into()),
@@ -238,85 +238,85 @@ impl Default for MemoryPort {
 impl Logic for MemoryPort {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, write, key, side, owners);
+        clock!(self, clock, writer, key_reader, side_reader, owners);
         dff_setup!(self, clock, under_way, s1_valid, s1_address, s1_length, turn);
-        self.quiet.next = self.write.quiet.val() & self.key.quiet.val() & self.side.quiet.val();
+        self.quiet.next = self.writer.quiet.val() & self.key_reader.quiet.val() & self.side_reader.quiet.val();
 
         // Writes.
-        self.write.reset.next = self.reset.val();
-        self.write.start.next = self.write_start.val();
-        self.write.address.next = self.write_address.val();
-        self.write.beats.next = self.write_beats.val();
-        self.write.strobe.next = self.all_bytes.val();
-        self.write.stop.next = self.stop.val();
-        self.write_done.next = self.write.done.val();
-        self.write_fault.next = self.write.fault.val();
-        self.write_fault_beat.next = self.write.fault_beat.val();
-        self.write_beat.next = self.write.beat_done.val();
-        self.write.d.next = self.d.val();
-        self.write.d_valid.next = self.d_valid.val();
-        self.d_ready.next = self.write.d_ready.val();
-        self.awaddr.next = self.write.awaddr.val();
-        self.awlen.next = self.write.awlen.val();
-        self.awvalid.next = self.write.awvalid.val();
-        self.write.awready.next = self.awready.val();
-        self.wdata.next = self.write.wdata.val();
-        self.wstrb.next = self.write.wstrb.val();
-        self.wlast.next = self.write.wlast.val();
-        self.wvalid.next = self.write.wvalid.val();
-        self.write.wready.next = self.wready.val();
-        self.write.bresp.next = self.bresp.val();
-        self.write.bvalid.next = self.bvalid.val();
-        self.bready.next = self.write.bready.val();
+        self.writer.reset.next = self.reset.val();
+        self.writer.start.next = self.write_start.val();
+        self.writer.address.next = self.write_address.val();
+        self.writer.beats.next = self.write_beats.val();
+        self.writer.strobe.next = self.all_bytes.val();
+        self.writer.stop.next = self.stop.val();
+        self.write_done.next = self.writer.done.val();
+        self.write_fault.next = self.writer.fault.val();
+        self.write_fault_beat.next = self.writer.fault_beat.val();
+        self.write_beat.next = self.writer.beat_done.val();
+        self.writer.d.next = self.d.val();
+        self.writer.d_valid.next = self.d_valid.val();
+        self.d_ready.next = self.writer.d_ready.val();
+        self.awaddr.next = self.writer.awaddr.val();
+        self.awlen.next = self.writer.awlen.val();
+        self.awvalid.next = self.writer.awvalid.val();
+        self.writer.awready.next = self.awready.val();
+        self.wdata.next = self.writer.wdata.val();
+        self.wstrb.next = self.writer.wstrb.val();
+        self.wlast.next = self.writer.wlast.val();
+        self.wvalid.next = self.writer.wvalid.val();
+        self.writer.wready.next = self.wready.val();
+        self.writer.bresp.next = self.bresp.val();
+        self.writer.bvalid.next = self.bvalid.val();
+        self.bready.next = self.writer.bready.val();
 
         // Reads.
-        self.key.reset.next = self.reset.val() | self.key_clear.val();
-        self.key.start.next = self.key_start.val();
-        self.key.address.next = self.key_address.val();
-        self.key.beats.next = self.key_beats.val();
-        self.key.stop.next = self.stop.val();
-        self.key_done.next = self.key.done.val();
-        self.key_fault.next = self.key.fault.val();
-        self.key_fault_beat.next = self.key.fault_beat.val();
-        self.key_q.next = self.key.q.val();
-        self.key_valid.next = self.key.q_valid.val();
-        self.key.q_ready.next = self.key_ready.val();
-        self.side.reset.next = self.reset.val() | self.side_clear.val();
-        self.side.start.next = self.side_start.val();
-        self.side.address.next = self.side_address.val();
-        self.side.beats.next = self.side_beats.val();
-        self.side.stop.next = self.stop.val();
-        self.side_done.next = self.side.done.val();
-        self.side_fault.next = self.side.fault.val();
-        self.side_fault_beat.next = self.side.fault_beat.val();
-        self.side_q.next = self.side.q.val();
-        self.side_valid.next = self.side.q_valid.val();
-        self.side.q_ready.next = self.side_ready.val();
-        self.read_beat.next = self.key.beat_done.val() | self.side.beat_done.val();
+        self.key_reader.reset.next = self.reset.val() | self.key_clear.val();
+        self.key_reader.start.next = self.key_start.val();
+        self.key_reader.address.next = self.key_address.val();
+        self.key_reader.beats.next = self.key_beats.val();
+        self.key_reader.stop.next = self.stop.val();
+        self.key_done.next = self.key_reader.done.val();
+        self.key_fault.next = self.key_reader.fault.val();
+        self.key_fault_beat.next = self.key_reader.fault_beat.val();
+        self.key_q.next = self.key_reader.q.val();
+        self.key_valid.next = self.key_reader.q_valid.val();
+        self.key_reader.q_ready.next = self.key_ready.val();
+        self.side_reader.reset.next = self.reset.val() | self.side_clear.val();
+        self.side_reader.start.next = self.side_start.val();
+        self.side_reader.address.next = self.side_address.val();
+        self.side_reader.beats.next = self.side_beats.val();
+        self.side_reader.stop.next = self.stop.val();
+        self.side_done.next = self.side_reader.done.val();
+        self.side_fault.next = self.side_reader.fault.val();
+        self.side_fault_beat.next = self.side_reader.fault_beat.val();
+        self.side_q.next = self.side_reader.q.val();
+        self.side_valid.next = self.side_reader.q_valid.val();
+        self.side_reader.q_ready.next = self.side_ready.val();
+        self.read_beat.next = self.key_reader.beat_done.val() | self.side_reader.beat_done.val();
 
         // AR: by turns where both ask.
         self.load.next =
             (!self.s1_valid.q.val() | self.arready.val()) & (self.under_way.q.val() != self.most.val());
         self.take_side.next =
-            self.load.val() & self.side.arvalid.val() & (self.turn.q.val() | !self.key.arvalid.val());
+            self.load.val() & self.side_reader.arvalid.val() & (self.turn.q.val() | !self.key_reader.arvalid.val());
         self.take_key.next =
-            self.load.val() & self.key.arvalid.val() & (!self.turn.q.val() | !self.side.arvalid.val());
+            self.load.val() & self.key_reader.arvalid.val() & (!self.turn.q.val() | !self.side_reader.arvalid.val());
         self.take.next = self.take_key.val() | self.take_side.val();
-        self.key.arready.next = self.take_key.val();
-        self.side.arready.next = self.take_side.val();
+        self.key_reader.arready.next = self.take_key.val();
+        self.side_reader.arready.next = self.take_side.val();
         if self.arready.val() {
             self.s1_valid.d.next = false;
         }
         if self.take_key.val() {
             self.s1_valid.d.next = true;
-            self.s1_address.d.next = self.key.araddr.val();
-            self.s1_length.d.next = self.key.arlen.val();
+            self.s1_address.d.next = self.key_reader.araddr.val();
+            self.s1_length.d.next = self.key_reader.arlen.val();
             self.turn.d.next = true;
         }
         if self.take_side.val() {
             self.s1_valid.d.next = true;
-            self.s1_address.d.next = self.side.araddr.val();
-            self.s1_length.d.next = self.side.arlen.val();
+            self.s1_address.d.next = self.side_reader.araddr.val();
+            self.s1_length.d.next = self.side_reader.arlen.val();
             self.turn.d.next = false;
         }
         self.araddr.next = self.s1_address.q.val();
@@ -329,18 +329,18 @@ impl Logic for MemoryPort {
         self.owners.d.next = self.take_side.val().into();
         self.of_side.next = self.owners.q.val().get_bit(0);
         self.rready.next = self.owners.valid.val();
-        self.end.next = self.owners.valid.val() & self.rvalid.val() & self.rlast.val();
-        self.owners.ready.next = self.end.val();
-        self.key.rdata.next = self.rdata.val();
-        self.key.rresp.next = self.rresp.val();
-        self.key.rvalid.next = self.rvalid.val() & self.owners.valid.val() & !self.of_side.val();
-        self.side.rdata.next = self.rdata.val();
-        self.side.rresp.next = self.rresp.val();
-        self.side.rvalid.next = self.rvalid.val() & self.owners.valid.val() & self.of_side.val();
-        if self.take.val() & !self.end.val() {
+        self.ends.next = self.owners.valid.val() & self.rvalid.val() & self.rlast.val();
+        self.owners.ready.next = self.ends.val();
+        self.key_reader.rdata.next = self.rdata.val();
+        self.key_reader.rresp.next = self.rresp.val();
+        self.key_reader.rvalid.next = self.rvalid.val() & self.owners.valid.val() & !self.of_side.val();
+        self.side_reader.rdata.next = self.rdata.val();
+        self.side_reader.rresp.next = self.rresp.val();
+        self.side_reader.rvalid.next = self.rvalid.val() & self.owners.valid.val() & self.of_side.val();
+        if self.take.val() & !self.ends.val() {
             self.under_way.d.next = self.under_way.q.val() + 1u64;
         }
-        if !self.take.val() & self.end.val() {
+        if !self.take.val() & self.ends.val() {
             self.under_way.d.next = self.under_way.q.val() - 1u64;
         }
         if self.reset.val() {

@@ -18,6 +18,7 @@
 
 pub mod arbiter;
 pub mod axi_lite;
+pub mod bootstrap;
 pub mod burst;
 pub mod check;
 pub mod counter;

@@ -115,7 +115,7 @@ pub struct CardRegisters {
     /// Events, in the order of [`COUNTERS`].
     pub step: [Signal<In, Bit>; 12],
     /// Beats of card memory.
-    pub memory_beats: Signal<In, U<32>>,
+    pub memory_size_beats: Signal<In, U<32>>,
     /// Beats of it, from 0 on, written since reset.
     pub written_beats: Signal<In, U<32>>,
     /// Counters of the bootstrap engine, in the order of [`ENGINE_COUNTERS`].
@@ -225,7 +225,7 @@ impl CardRegisters {
             raise_vector: Default::default(),
             interrupt: Default::default(),
             step: Default::default(),
-            memory_beats: Default::default(),
+            memory_size_beats: Default::default(),
             written_beats: Default::default(),
             engine_counter: Default::default(),
             counter: Default::default(),
@@ -440,10 +440,10 @@ impl Logic for CardRegisters {
             self.s1_data.d.next = self.scratch.q.val();
         }
         if self.read_offset.val() == self.at_memory_bytes.val() {
-            self.s1_data.d.next = self.memory_beats.val() << 6;
+            self.s1_data.d.next = self.memory_size_beats.val() << 6;
         }
         if self.read_offset.val() == self.at_memory_bytes_high.val() {
-            self.s1_data.d.next = self.memory_beats.val() >> 26;
+            self.s1_data.d.next = self.memory_size_beats.val() >> 26;
         }
         if self.read_offset.val() == self.at_memory_written.val() {
             self.s1_data.d.next = self.written_beats.val() << 6;

@@ -1,7 +1,8 @@
 //! The card: everything between the PCIe endpoint and the transforms.
 //!
 //! BAR0, rings and commands as `glovebox_regmap` describes them
-//! Range:     `L` lanes, `R` ring pairs (1 to 15), `P` ports to card memory (a power of two up to 16), `W = 8 P`
+//! Range:     `L` lanes, `R` ring pairs (1 to 15), `P` ports to card memory (a power of two up to
+//!            16), `W = 8 P`, keyswitch of `V = L / 4` columns
 //! Handshake: AXI4-Lite slave, 32 bits, 64 KiB (`s_axil`); AXI4 master, 512-bit data, 64-bit address, one id, INCR bursts of
 //!            up to 16 beats that never cross 4 KiB, to host memory (`m_axi`) and to card memory (`m_mem_*_i`, port i of
 //!            `P`; addresses from 0; reads may be under way for two streams, in order); `interrupt_request` is one pulse a vector and message
@@ -19,7 +20,8 @@
 use super::arbiter::RoundRobin;
 use super::axi_lite::AxiLiteSlave;
 use super::burst::BEATS;
-use super::check::{ENGINE_TRANSFER, ENGINE_UPLOAD};
+use super::bootstrap::BootstrapUnit;
+use super::check::{ENGINE_BOOTSTRAP, ENGINE_TRANSFER, ENGINE_UPLOAD};
 use super::dma_switch::DmaSwitch;
 use super::memory::CardMemory;
 use super::read_dma::ReadDma;
@@ -29,18 +31,19 @@ use super::sequencer::Sequencer;
 use super::transfer::TransferEngine;
 use super::upload::UploadEngine;
 use super::write_dma::WriteDma;
+use crate::bootstrap::Shape;
 use crate::ntt::Plan;
 use crate::ntt::stream::Pack;
 use crate::prelude::*;
 use crate::word::Lanes;
-use glovebox_regmap::command::BASE_COMMANDS;
+use glovebox_regmap::command::BOOTSTRAP_COMMANDS;
 
 /// Ring pairs of the cards in the catalogue.
 pub const RING_PAIRS: usize = 4;
 
-/// The card over `L` lanes with `R` ring pairs and `P` ports to card memory; `W = 8 P`.
+/// The card over `L` lanes with `R` ring pairs and `P` ports to card memory; `W = 8 P`, `V = L / 4`.
 #[derive(LogicBlock)]
-pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W: usize> {
+pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> {
     /// Rising edge.
     pub clock: Signal<In, Clock>,
     /// Synchronous, active high.
@@ -196,8 +199,9 @@ pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W:
     sequencer: Sequencer,
     transfer: TransferEngine<L>,
     upload: UploadEngine<P>,
+    bootstrap: BootstrapUnit<L, W, V>,
     memory: CardMemory<P, W>,
-    dma: DmaSwitch<3>,
+    dma: DmaSwitch<4>,
     read: ReadDma,
     write: WriteDma,
     resets: Reg<Bit>,
@@ -219,11 +223,12 @@ pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W:
     none: Pack<8>,
     transfer_engine: Constant<U<4>>,
     upload_engine: Constant<U<4>>,
+    bootstrap_engine: Constant<U<4>>,
     beat_size: Constant<U<3>>,
     incrementing: Constant<U<2>>,
 }
 
-impl<const L: usize, const R: usize, const P: usize, const W: usize> GloveboxCard<L, R, P, W> {
+impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> GloveboxCard<L, R, P, W, V> {
     /// The card of these two transforms, which are of the same lanes and degree.
     ///
     /// # Panics
@@ -232,7 +237,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize> GloveboxCar
         let degree = forward.lanes * forward.beats();
         assert!(degree == inverse.lanes * inverse.beats() && degree.is_power_of_two(), "two transforms of one degree");
         let degree_log2 = degree.trailing_zeros();
-        let identity = Identity { lanes: L, degree_log2, ring_pairs: R, ports: P, commands: BASE_COMMANDS };
+        let identity = Identity { lanes: L, degree_log2, ring_pairs: R, ports: P, commands: BOOTSTRAP_COMMANDS };
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -315,6 +320,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize> GloveboxCar
             sequencer: Sequencer::new(identity.commands, degree_log2, P, R),
             transfer: TransferEngine::new(forward, inverse),
             upload: Default::default(),
+            bootstrap: BootstrapUnit::new(&Shape::new(L, degree)),
             memory: Default::default(),
             dma: Default::default(),
             read: Default::default(),
@@ -338,16 +344,17 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize> GloveboxCar
             none: Pack::new(),
             transfer_engine: Constant::new(ENGINE_TRANSFER.into()),
             upload_engine: Constant::new(ENGINE_UPLOAD.into()),
+            bootstrap_engine: Constant::new(ENGINE_BOOTSTRAP.into()),
             beat_size: Constant::new(6u64.into()),
             incrementing: Constant::new(1u64.into()),
         }
     }
 }
 
-impl<const L: usize, const R: usize, const P: usize, const W: usize> Logic for GloveboxCard<L, R, P, W> {
+impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> Logic for GloveboxCard<L, R, P, W, V> {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, slave, card, sequencer, transfer, upload, memory, read, write);
+        clock!(self, clock, slave, card, sequencer, transfer, upload, bootstrap, memory, read, write);
         dff_setup!(self, clock, resets);
         // A soft reset takes effect once host and card memory have answered everything.
         self.quiet.next = self.read.quiet.val() & self.write.quiet.val() & self.memory.quiet.val();
@@ -442,10 +449,10 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize> Logic for G
         self.card.step[9].next = self.transfer.intt_beat.val();
         self.card.step[10].next = self.memory.read_beat.val();
         self.card.step[11].next = self.memory.write_beat.val();
-        self.card.memory_beats.next = self.card_memory_beats.val();
+        self.card.memory_size_beats.next = self.card_memory_beats.val();
         self.card.written_beats.next = self.upload.written_beats.val();
         for i in 0..10 {
-            self.card.engine_counter[i].next = 0u64.into();
+            self.card.engine_counter[i].next = self.bootstrap.counters[i].val();
         }
 
         // Sequencer.
@@ -463,13 +470,19 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize> Logic for G
         self.sequencer.cq_tail.next = self.cq_tail.val();
         self.sequencer.memory_beats.next = self.card_memory_beats.val();
         self.sequencer.written_beats.next = self.upload.written_beats.val();
-        self.sequencer.engine_ready.next = self.transfer.ready.val() & self.upload.ready.val();
-        self.sequencer.engine_done.next = self.transfer.done.val() | self.upload.done.val();
+        self.sequencer.engine_ready.next = 
+            self.transfer.ready.val() & self.upload.ready.val() & self.bootstrap.ready.val();
+        self.sequencer.engine_done.next = 
+            self.transfer.done.val() | self.upload.done.val() | self.bootstrap.done.val();
         self.sequencer.engine_status.next = self.transfer.status.val();
         self.sequencer.engine_address.next = self.transfer.fault_address.val();
         if self.sequencer.owner.val() == self.upload_engine.val() {
             self.sequencer.engine_status.next = self.upload.status.val();
             self.sequencer.engine_address.next = self.upload.fault_address.val();
+        }
+        if self.sequencer.owner.val() == self.bootstrap_engine.val() {
+            self.sequencer.engine_status.next = self.bootstrap.status.val();
+            self.sequencer.engine_address.next = self.bootstrap.fault_address.val();
         }
         self.sequencer.read_done.next = self.read.done.val();
         self.sequencer.read_fault.next = self.read.fault.val();
@@ -515,24 +528,57 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize> Logic for G
         self.upload.write_quiet.next = self.memory.quiet.val();
         self.upload.write_fault.next = self.memory.write_fault.val();
         self.upload.write_fault_beat.next = self.memory.write_fault_beat.val();
+        self.bootstrap.reset.next = self.inner_reset.val();
+        self.bootstrap.start.next =
+            self.sequencer.engine_start.val() & (self.sequencer.owner.val() == self.bootstrap_engine.val());
+        self.bootstrap.opcode.next = self.sequencer.opcode.val();
+        self.bootstrap.count.next = self.sequencer.count.val();
+        self.bootstrap.source.next = self.sequencer.source.val();
+        self.bootstrap.destination.next = self.sequencer.destination.val();
+        for i in 0..4 {
+            self.bootstrap.operand[i].next = self.sequencer.operand[i].val();
+        }
+        self.bootstrap.written_beats.next = self.upload.written_beats.val();
+        self.bootstrap.read_done.next = self.read.done.val();
+        self.bootstrap.read_quiet.next = self.read.quiet.val();
+        self.bootstrap.read_fault.next = self.read.fault.val();
+        self.bootstrap.read_fault_beat.next = self.read.fault_beat.val();
+        self.bootstrap.write_done.next = self.write.done.val();
+        self.bootstrap.write_quiet.next = self.write.quiet.val();
+        self.bootstrap.write_fault.next = self.write.fault.val();
+        self.bootstrap.write_fault_beat.next = self.write.fault_beat.val();
+        self.bootstrap.q.next = self.read.q.val();
+        self.bootstrap.q_valid.next = self.dma.read_valid_out[3].val();
+        self.bootstrap.d_ready.next = self.dma.write_ready_out[3].val();
+        self.bootstrap.memory_quiet.next = self.memory.quiet.val();
+        self.bootstrap.key_done.next = self.memory.key_done.val();
+        self.bootstrap.key_fault.next = self.memory.key_fault.val();
+        self.bootstrap.key_fault_beat.next = self.memory.key_fault_beat.val();
+        self.bootstrap.key_q.next = self.memory.key_q.val();
+        self.bootstrap.key_valid.next = self.memory.key_valid.val();
+        self.bootstrap.side_done.next = self.memory.side_done.val();
+        self.bootstrap.side_fault.next = self.memory.side_fault.val();
+        self.bootstrap.side_fault_beat.next = self.memory.side_fault_beat.val();
+        self.bootstrap.side_q.next = self.memory.side_q.val();
+        self.bootstrap.side_valid.next = self.memory.side_valid.val();
 
         // Card memory.
-        self.memory.reset.next = self.inner_reset.val() | self.upload.clear.val();
-        self.memory.stop.next = self.upload.stop.val() | self.card.resetting.val();
+        self.memory.reset.next = self.inner_reset.val() | self.upload.clear.val() | self.bootstrap.clear.val();
+        self.memory.stop.next = self.upload.stop.val() | self.bootstrap.stop.val() | self.card.resetting.val();
         self.memory.write_start.next = self.upload.write_start.val();
         self.memory.write_address.next = self.upload.write_address.val();
         self.memory.write_beats.next = self.upload.write_beats.val();
         self.memory.d.next = self.upload.d.val();
         self.memory.key_clear.next = false;
-        self.memory.key_start.next = false;
-        self.memory.key_address.next = 0u64.into();
-        self.memory.key_beats.next = 0u64.into();
-        self.memory.key_ready.next = false;
-        self.memory.side_clear.next = false;
-        self.memory.side_start.next = false;
-        self.memory.side_address.next = 0u64.into();
-        self.memory.side_beats.next = 0u64.into();
-        self.memory.side_ready.next = false;
+        self.memory.key_start.next = self.bootstrap.key_start.val();
+        self.memory.key_address.next = self.bootstrap.key_address.val();
+        self.memory.key_beats.next = self.bootstrap.key_beats.val();
+        self.memory.key_ready.next = self.bootstrap.key_ready.val();
+        self.memory.side_clear.next = self.bootstrap.side_clear.val();
+        self.memory.side_start.next = self.bootstrap.side_start.val();
+        self.memory.side_address.next = self.bootstrap.side_address.val();
+        self.memory.side_beats.next = self.bootstrap.side_beats.val();
+        self.memory.side_ready.next = self.bootstrap.side_ready.val();
         for i in 0..P {
             self.memory.d_valid[i].next = self.upload.d_valid[i].val();
             self.upload.d_ready[i].next = self.memory.d_ready[i].val();
@@ -606,6 +652,18 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize> Logic for G
         self.dma.read_ready_in[2].next = self.upload.q_ready.val();
         self.dma.data_in[2].next = self.no_beats.val();
         self.dma.write_valid_in[2].next = false;
+        self.dma.read_start_in[3].next = self.bootstrap.dma_start.val();
+        self.dma.read_address_in[3].next = self.sequencer.source.val();
+        self.dma.read_beats_in[3].next = self.bootstrap.read_beats.val();
+        self.dma.write_start_in[3].next = self.bootstrap.dma_start.val();
+        self.dma.write_address_in[3].next = self.sequencer.destination.val();
+        self.dma.write_beats_in[3].next = self.bootstrap.write_beats.val();
+        self.dma.strobe_in[3].next = self.bootstrap.strobe.val();
+        self.dma.stop_in[3].next = self.bootstrap.stop.val();
+        self.dma.clear_in[3].next = self.bootstrap.clear.val();
+        self.dma.read_ready_in[3].next = self.bootstrap.q_ready.val();
+        self.dma.data_in[3].next = self.bootstrap.d.val();
+        self.dma.write_valid_in[3].next = self.bootstrap.d_valid.val();
 
         // Host memory.
         self.read.reset.next = self.inner_reset.val() | self.dma.clear.val();

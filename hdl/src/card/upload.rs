@@ -112,7 +112,7 @@ pub struct UploadEngine<const P: usize> {
     high: Reg<U<32>>,
     carry: Reg<U<32>>,
     written: Reg<U<32>>,
-    end: Reg<U<32>>,
+    reach: Reg<U<32>>,
     /// The port that the next beat of the source goes to.
     turn: Reg<U<4>>,
     uploads: Signal<Local, Bit>,
@@ -178,7 +178,7 @@ impl<const P: usize> Default for UploadEngine<P> {
             high: Default::default(),
             carry: Default::default(),
             written: Default::default(),
-            end: Default::default(),
+            reach: Default::default(),
             turn: Default::default(),
             uploads: Default::default(),
             busy: Default::default(),
@@ -202,7 +202,7 @@ impl<const P: usize> Default for UploadEngine<P> {
 impl<const P: usize> Logic for UploadEngine<P> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, step, result, low, high, carry, written, end, turn);
+        dff_setup!(self, clock, step, result, low, high, carry, written, reach, turn);
         self.uploads.next = self.opcode.val() == self.upload.val();
         self.busy.next = self.step.q.val() == UploadStep::AwaitTransfers;
         for i in 0..8 {
@@ -268,7 +268,7 @@ impl<const P: usize> Logic for UploadEngine<P> {
                 }
             }
             UploadStep::Begin => {
-                self.end.d.next = self.destination.val().get_bits::<32>(6) + self.beats.val().to_bits::<32>();
+                self.reach.d.next = self.destination.val().get_bits::<32>(6) + self.beats.val().to_bits::<32>();
                 self.step.d.next = UploadStep::AwaitTransfers;
             }
             UploadStep::AwaitTransfers => {
@@ -279,8 +279,8 @@ impl<const P: usize> Logic for UploadEngine<P> {
                 }
             }
             UploadStep::Extend => {
-                if self.end.q.val() > self.written.q.val() {
-                    self.written.d.next = self.end.q.val();
+                if self.reach.q.val() > self.written.q.val() {
+                    self.written.d.next = self.reach.q.val();
                 }
                 self.step.d.next = UploadStep::Clear;
             }

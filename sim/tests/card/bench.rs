@@ -55,8 +55,12 @@ pub(crate) struct Bench {
 impl Bench {
     /// A card with its rings programmed and running.
     pub(crate) fn new(lanes: usize, degree: usize, traffic: Traffic, reset_seed: u64) -> Self {
-        let build = CardBuild::new(lanes, degree).traffic(traffic).reset_seed(reset_seed);
-        let mut card = build.simulation().unwrap();
+        Self::of(CardBuild::new(lanes, degree), degree, traffic, reset_seed)
+    }
+
+    /// The card of this build, of ring degree `degree`.
+    pub(crate) fn of(build: CardBuild<'_>, degree: usize, traffic: Traffic, reset_seed: u64) -> Self {
+        let mut card = build.traffic(traffic).reset_seed(reset_seed).simulation().unwrap();
         let capture = Arc::new(Capture::default());
         let function = PciFunction::new(Arc::clone(&capture) as Arc<dyn CardBackend>);
         let memory = HostMemory::new(BYTES).unwrap();
