@@ -546,7 +546,11 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(device: &Device, change: impl FnOnce(&mut BootstrapSettings), seed: u64) -> std::result::Result<Self, String> {
+    fn new(
+        device: &Device,
+        change: impl FnOnce(&mut BootstrapSettings),
+        seed: u64,
+    ) -> std::result::Result<Self, String> {
         let mut settings = BootstrapSettings {
             dimension: 5,
             pbs_base_log: 23,
@@ -764,12 +768,8 @@ fn bootstrap_rules(bench: &Bench) -> Outcome {
     // What the driver can see it refuses itself.
     let slice = |offset: usize, words: u64| buffer.slice(offset, 8 * words as usize).map_err(text);
     let big = p.degree() as u64 + 1;
-    let command = |source, destination, settings| Command::Keyswitch {
-        source,
-        destination,
-        key: luts.whole(),
-        settings,
-    };
+    let command =
+        |source, destination, settings| Command::Keyswitch { source, destination, key: luts.whole(), settings };
     let small = u64::from(settings.dimension) + 1;
     for (what, command) in [
         ("a key that is too short", command(slice(0, big)?, slice(0x8000, small)?, settings)),

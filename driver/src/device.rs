@@ -296,10 +296,7 @@ impl Device {
         let vectors = (0..space.bus.vectors()).map(|_| event()).collect::<Result<Vec<_>>>()?;
         let core = Arc::new(Core {
             name,
-            memory: CardMemory::new(
-                parameters.card_memory_bytes,
-                parameters.card_memory_granule_bytes.into(),
-            ),
+            memory: CardMemory::new(parameters.card_memory_bytes, parameters.card_memory_granule_bytes.into()),
             parameters,
             config,
             queues,
@@ -418,17 +415,12 @@ impl Device {
     /// # Errors
     /// As [`Device::upload`].
     pub fn upload_words(&self, words: &[u64]) -> Result<CardBuffer> {
-        let put = |buffer: &DmaBuffer, from: usize, bytes: usize| {
-            buffer.write_words(0, &words[from / 8..(from + bytes) / 8])
-        };
+        let put =
+            |buffer: &DmaBuffer, from: usize, bytes: usize| buffer.write_words(0, &words[from / 8..(from + bytes) / 8]);
         self.upload_pieces(size_of_val(words), put)
     }
 
-    fn upload_pieces(
-        &self,
-        bytes: usize,
-        put: impl Fn(&DmaBuffer, usize, usize) -> Result<()>,
-    ) -> Result<CardBuffer> {
+    fn upload_pieces(&self, bytes: usize, put: impl Fn(&DmaBuffer, usize, usize) -> Result<()>) -> Result<CardBuffer> {
         let core = &self.core;
         if !core.parameters.can(Opcode::KeyUpload) {
             return Err(Error::Unsupported { device: self.name().into(), command: Opcode::KeyUpload.name() });
@@ -768,12 +760,7 @@ impl Core {
     }
 
     /// Count, operands and lengths of KEYSWITCH and BOOTSTRAP.
-    fn prepare_bootstrap(
-        &self,
-        descriptor: &mut Descriptor,
-        held: &Held,
-        settings: &BootstrapSettings,
-    ) -> Result<()> {
+    fn prepare_bootstrap(&self, descriptor: &mut Descriptor, held: &Held, settings: &BootstrapSettings) -> Result<()> {
         let (log2, lanes) = (self.parameters.degree_log2, self.parameters.lanes);
         let bad = |rule: String| self.argument("settings of a bootstrap", rule);
         let keyswitches = descriptor.opcode == Opcode::Keyswitch;
@@ -795,8 +782,7 @@ impl Core {
             (settings.keyswitch, settings.keyswitch_key_bytes(log2, lanes), "keyswitching key"),
             (!keyswitches, tables << (log2 + 3), "look-up tables"),
         ];
-        for ((slice, (needed, bytes, what)), operand) in
-            held.card.iter().zip(needs).zip(descriptor.operands.iter_mut())
+        for ((slice, (needed, bytes, what)), operand) in held.card.iter().zip(needs).zip(descriptor.operands.iter_mut())
         {
             let there = slice.as_ref().map_or(0, CardSlice::len);
             if needed && there < bytes {

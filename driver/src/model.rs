@@ -16,7 +16,9 @@ use glovebox_golden::params::{
 use glovebox_golden::{GoldenError, bootstrap, field, ntt::NegacyclicNtt, torus};
 use glovebox_regmap::command::{BOOTSTRAP_COMMANDS, COMPLETION_BYTES, DESCRIPTOR_BYTES};
 use glovebox_regmap::registers::{self, control, ring_control, status};
-use glovebox_regmap::{BootstrapSettings, CardLimits, Completion, Descriptor, Flags, Opcode, Register, StatusCode, key_layout, layout};
+use glovebox_regmap::{
+    BootstrapSettings, CardLimits, Completion, Descriptor, Flags, Opcode, Register, StatusCode, key_layout, layout,
+};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;

@@ -64,6 +64,11 @@ impl Design {
                 return Err(HdlError::Parameter { design: name.to_string(), parameter, value, supported });
             }
         }
+        if kind == Kind::Card && degree / (lanes / 2) < 16 {
+            // A frame of the bootstrap engine has at least 16 beats.
+            let supported = "4, 8, 32 at this degree".to_string();
+            return Err(HdlError::Parameter { design: name.to_string(), parameter: "lanes", value: lanes, supported });
+        }
         let top = format!("glovebox_{}_l{lanes}_n{degree}", name.replace('-', "_"));
         Ok(Self { name, top, lanes, degree, kind })
     }
@@ -149,7 +154,9 @@ impl Design {
             [Transform::Forward, Transform::Inverse].map(|t| Plan::new(t, self.lanes, self.degree));
         macro_rules! card {
             ($l:literal, $p:literal, $w:literal, $v:literal) => {
-                generate(&self.top, &comment, move || GloveboxCard::<$l, RING_PAIRS, $p, $w, $v>::new(&forward, &inverse))
+                generate(&self.top, &comment, move || {
+                    GloveboxCard::<$l, RING_PAIRS, $p, $w, $v>::new(&forward, &inverse)
+                })
             };
         }
         match self.lanes {
@@ -247,7 +254,8 @@ mod tests {
         assert!(Design::new("nonsense", 4, 256).unwrap_err().to_string().contains("ntt-forward"));
         assert!(Design::new("ntt-forward", 5, 256).unwrap_err().to_string().contains("4, 8, 32, 128"));
         assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
-        assert_eq!(Design::all().len(), 2 + 3 * 4 * 3);
+        assert_eq!(Design::all().len(), 2 + 3 * 4 * 3 - 1);
+        assert!(Design::new("card", 128, 256).unwrap_err().to_string().contains("128"));
     }
 
     #[test]

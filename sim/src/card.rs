@@ -206,16 +206,8 @@ impl CardSimulation {
         });
         let memory_buses = buses.collect::<Result<Vec<_>, _>>()?;
         let host_bus = AxiMemory::new(&model, "m_axi_", "", traffic)?;
-        let mut card = Self {
-            model,
-            ports,
-            host: None,
-            host_bus,
-            memory_buses,
-            memory,
-            idle_for: 0,
-            interrupts: [0; 16],
-        };
+        let mut card =
+            Self { model, ports, host: None, host_bus, memory_buses, memory, idle_for: 0, interrupts: [0; 16] };
         card.model.set(ports.card_memory_beats, card.memory.bytes.len() as u64 / BEAT_BYTES);
         let half = |at: usize| {
             let mut word = [0; 8];

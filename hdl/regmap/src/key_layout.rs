@@ -23,7 +23,8 @@ pub const COMPONENTS: usize = 6;
 /// Empty if the number of words is no multiple of 6 N, or N none of `lanes / 2`.
 pub fn stripe_bootstrap_key(words: &[u64], degree: usize, lanes: usize) -> Vec<u64> {
     let points = lanes / 2;
-    if points == 0 || degree == 0 || !degree.is_multiple_of(points) || !words.len().is_multiple_of(COMPONENTS * degree) {
+    if points == 0 || degree == 0 || !degree.is_multiple_of(points) || !words.len().is_multiple_of(COMPONENTS * degree)
+    {
         return Vec::new();
     }
     let mut striped = Vec::with_capacity(words.len());

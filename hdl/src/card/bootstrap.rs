@@ -574,7 +574,8 @@ impl<const L: usize, const W: usize, const V: usize> Logic for BootstrapUnit<L, 
         self.functions.next = self.settings.val().get_bits::<5>(31);
         self.functions_less_1.next = self.functions.val() - 1u64;
         self.slots.next = self.settings.val().get_bits::<2>(26);
-        self.group_index.next = (self.slots.val().to_bits::<5>() << 3) | self.settings.val().get_bits::<3>(22).to_bits::<5>();
+        self.group_index.next =
+            (self.slots.val().to_bits::<5>() << 3) | self.settings.val().get_bits::<3>(22).to_bits::<5>();
 
         // What the lengths need.
         self.one_more.next = self.settings.val().get_bits::<11>(0) + 1u64;
@@ -693,10 +694,8 @@ impl<const L: usize, const W: usize, const V: usize> Logic for BootstrapUnit<L, 
         }
         self.engine.bsk_valid.next = self.key.m.tvalid.val();
         self.key.m.tready.next = self.engine.bsk_ready.val();
-        self.key_go.next = self.running.val()
-            & self.keys_due.q.val().any()
-            & self.key_done.val()
-            & !self.key_pause.q.val().any();
+        self.key_go.next =
+            self.running.val() & self.keys_due.q.val().any() & self.key_done.val() & !self.key_pause.q.val().any();
         self.key_start.next = self.key_go.val();
         self.key_address.next = self.operand[0].val() >> self.port_shift.val();
         self.key_beats.next = self.key_length.q.val().to_bits::<BEATS>() >> self.port_shift.val();
@@ -794,7 +793,8 @@ impl<const L: usize, const W: usize, const V: usize> Logic for BootstrapUnit<L, 
         self.stop.next = (self.step.q.val() == BootstrapStep::AwaitQuiet)
             | (self.step.q.val() == BootstrapStep::FaultLow)
             | (self.step.q.val() == BootstrapStep::FaultHigh);
-        self.clear.next = (self.step.q.val() == BootstrapStep::AwaitEmpty) | (self.step.q.val() == BootstrapStep::Finish);
+        self.clear.next =
+            (self.step.q.val() == BootstrapStep::AwaitEmpty) | (self.step.q.val() == BootstrapStep::Finish);
         self.done.next = self.step.q.val() == BootstrapStep::Report;
         self.status.next = self.result.q.val();
         self.fault_address.next = (self.high.q.val().to_bits::<64>() << 32) | self.low.q.val().to_bits::<64>();

@@ -30,8 +30,7 @@ impl<const P: usize, const W: usize> Default for Gather<P, W> {
 
 impl<const P: usize, const W: usize> Logic for Gather<P, W> {
     fn update(&mut self) {
-        self.q.next =
-            Lanes::new(std::array::from_fn(|i| self.d[i / 8].val().get_bits::<64>(i % 8 * 64).raw() as u64));
+        self.q.next = Lanes::new(std::array::from_fn(|i| self.d[i / 8].val().get_bits::<64>(i % 8 * 64).raw() as u64));
     }
     fn connect(&mut self) {
         self.q.connect();

@@ -295,8 +295,7 @@ impl Logic for MemoryPort {
         self.read_beat.next = self.key_reader.beat_done.val() | self.side_reader.beat_done.val();
 
         // AR: by turns where both ask.
-        self.load.next =
-            (!self.s1_valid.q.val() | self.arready.val()) & (self.under_way.q.val() != self.most.val());
+        self.load.next = (!self.s1_valid.q.val() | self.arready.val()) & (self.under_way.q.val() != self.most.val());
         self.take_side.next =
             self.load.val() & self.side_reader.arvalid.val() & (self.turn.q.val() | !self.key_reader.arvalid.val());
         self.take_key.next =

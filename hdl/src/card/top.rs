@@ -19,8 +19,8 @@
 
 use super::arbiter::RoundRobin;
 use super::axi_lite::AxiLiteSlave;
-use super::burst::BEATS;
 use super::bootstrap::BootstrapUnit;
+use super::burst::BEATS;
 use super::check::{ENGINE_BOOTSTRAP, ENGINE_TRANSFER, ENGINE_UPLOAD};
 use super::dma_switch::DmaSwitch;
 use super::memory::CardMemory;
@@ -351,7 +351,9 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
     }
 }
 
-impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> Logic for GloveboxCard<L, R, P, W, V> {
+impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> Logic
+    for GloveboxCard<L, R, P, W, V>
+{
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, slave, card, sequencer, transfer, upload, bootstrap, memory, read, write);
@@ -470,10 +472,9 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.sequencer.cq_tail.next = self.cq_tail.val();
         self.sequencer.memory_beats.next = self.card_memory_beats.val();
         self.sequencer.written_beats.next = self.upload.written_beats.val();
-        self.sequencer.engine_ready.next = 
+        self.sequencer.engine_ready.next =
             self.transfer.ready.val() & self.upload.ready.val() & self.bootstrap.ready.val();
-        self.sequencer.engine_done.next = 
-            self.transfer.done.val() | self.upload.done.val() | self.bootstrap.done.val();
+        self.sequencer.engine_done.next = self.transfer.done.val() | self.upload.done.val() | self.bootstrap.done.val();
         self.sequencer.engine_status.next = self.transfer.status.val();
         self.sequencer.engine_address.next = self.transfer.fault_address.val();
         if self.sequencer.owner.val() == self.upload_engine.val() {

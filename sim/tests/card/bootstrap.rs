@@ -5,7 +5,7 @@ use glovebox_golden::bootstrap::{blind_rotation, keyswitch, sample_extract};
 use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
-use glovebox_golden::params::{BootstrapParameters, LweDimension, TOY_INSECURE};
+use glovebox_golden::params::{BootstrapParameters, CPU_KS_PBS_TUNIFORM_2M128, LweDimension, TOY_INSECURE};
 use glovebox_golden::torus::modulus_switch;
 use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
 use glovebox_regmap::registers::{self, control};
@@ -14,6 +14,8 @@ use glovebox_sim::card::{CardBuild, Traffic};
 
 const LANES: usize = 8;
 const DEGREE: usize = 256;
+/// Bytes of one piece of an upload.
+const PIECE: usize = 2 << 20;
 /// Where the key's bytes are put for their upload.
 const STAGE: usize = 0x20_0000;
 
@@ -25,14 +27,20 @@ fn bytes_of(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Uploads words, padded to whole beats, to `at`.
+/// Uploads words, padded to whole beats, to `at`, a piece at a time; the last completion.
 fn upload(bench: &mut Bench, data: &[u64], at: u64) -> Completion {
-    let mut data = data.to_vec();
-    data.resize(data.len().next_multiple_of(8), 0);
-    bench.put(STAGE, &data);
-    let count = 8 * data.len() as u32;
-    let source = bench.data(STAGE);
-    bench.run(Descriptor { count, source, destination: at, ..Descriptor::new(Opcode::KeyUpload) }.words())
+    let mut last = None;
+    for (piece, at) in data.chunks(PIECE / 8).zip((at..).step_by(PIECE)) {
+        let mut piece = piece.to_vec();
+        piece.resize(piece.len().next_multiple_of(8), 0);
+        bench.put(STAGE, &piece);
+        let count = 8 * piece.len() as u32;
+        let source = bench.data(STAGE);
+        last = Some(
+            bench.run(Descriptor { count, source, destination: at, ..Descriptor::new(Opcode::KeyUpload) }.words()),
+        );
+    }
+    last.unwrap()
 }
 
 fn wipe(bench: &mut Bench, at: u64, count: u32) -> Completion {
@@ -40,7 +48,7 @@ fn wipe(bench: &mut Bench, at: u64, count: u32) -> Completion {
 }
 
 /// A key set of random words and where it is on the card.
-struct Keys {
+pub(crate) struct Keys {
     p: BootstrapParameters,
     bsk: NttBootstrapKey,
     ksk: KeyswitchKey,
@@ -51,15 +59,19 @@ struct Keys {
 
 impl Keys {
     fn new(seed: u64) -> Self {
-        let p = BootstrapParameters { lwe_dimension: LweDimension(5), ..TOY_INSECURE.bootstrap };
+        Self::of(BootstrapParameters { lwe_dimension: LweDimension(5), ..TOY_INSECURE.bootstrap }, seed)
+    }
+
+    pub(crate) fn of(p: BootstrapParameters, seed: u64) -> Self {
+        let degree = p.ring_degree.0;
         let bsk = BootstrapKey::from_words(&p, words(seed, p.bootstrap_key_len())).unwrap().to_ntt(&p).unwrap();
         let unit = 64 - p.ks_modulus_log2;
         let random = words(seed + 1, p.keyswitch_key_len()).iter().map(|w| w >> unit << unit).collect();
         let ksk = KeyswitchKey::from_words(&p, random).unwrap();
         let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
-        let table = words(seed + 2, DEGREE);
+        let table = words(seed + 2, degree);
         let card = [
-            stripe_bootstrap_key(&bootstrap_key_words(&p, &bsk).unwrap(), DEGREE, LANES),
+            stripe_bootstrap_key(&bootstrap_key_words(&p, &bsk).unwrap(), degree, LANES),
             stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, LANES / 4, form),
             table.clone(),
         ];
@@ -81,7 +93,7 @@ impl Keys {
         Self { p, bsk, ksk, table, card, operands: [0, ksk_at, lut_at, settings.pack()] }
     }
 
-    fn upload(&self, bench: &mut Bench) {
+    pub(crate) fn upload(&self, bench: &mut Bench) {
         for (words, &at) in self.card.iter().zip(&self.operands) {
             assert_eq!(upload(bench, words, at).status, StatusCode::Ok);
         }
@@ -94,13 +106,14 @@ impl Keys {
     }
 
     /// A command with `count` ciphertexts, every word of its results.
-    fn check(&self, bench: &mut Bench, count: usize, seed: u64) -> Completion {
-        let input = words(seed, count * (DEGREE + 1));
+    pub(crate) fn check(&self, bench: &mut Bench, count: usize, seed: u64) -> Completion {
+        let len = self.p.ring_degree.0 + 1;
+        let input = words(seed, count * len);
         bench.put(0, &input);
         let done = bench.run(self.command(bench, count as u32));
         assert_eq!((done.status, done.fault_address), (StatusCode::Ok, 0), "seed {seed}");
         let mut expected = vec![];
-        for ciphertext in input.chunks_exact(DEGREE + 1) {
+        for ciphertext in input.chunks_exact(len) {
             let small = keyswitch(&self.p, &self.ksk, &LweCiphertext::from_words(ciphertext.to_vec())).unwrap();
             let switched = modulus_switch(small.words(), &self.p);
             let table = GlweCiphertext::trivial(1, &self.table);
@@ -119,7 +132,8 @@ fn uploads_and_wipes_change_exactly_their_range() {
         let mut bench = card(traffic, Traffic::random(seed + 10), seed);
         let data = words(seed, 8 * 133);
         let mut expected = bench.card.memory().to_vec();
-        let place = |expected: &mut Vec<u8>, at: usize, bytes: &[u8]| expected[at..at + bytes.len()].copy_from_slice(bytes);
+        let place =
+            |expected: &mut Vec<u8>, at: usize, bytes: &[u8]| expected[at..at + bytes.len()].copy_from_slice(bytes);
         assert_eq!(upload(&mut bench, &data, 0).status, StatusCode::Ok);
         place(&mut expected, 0, &bytes_of(&data));
         assert_eq!(upload(&mut bench, &data[..8 * 17], 64 * 133).status, StatusCode::Ok);
@@ -214,4 +228,20 @@ fn reset_in_mid_batch_takes_the_keys_away_and_the_next_batch_is_right() {
         keys.upload(&mut bench);
         keys.check(&mut bench, 5, seed);
     }
+}
+
+#[test]
+fn full_size_bootstrap_of_the_default_set_equals_golden() {
+    let p = CPU_KS_PBS_TUNIFORM_2M128.bootstrap;
+    let keys = Keys::of(p, 4);
+    let build = CardBuild::new(LANES, p.ring_degree.0).memory_bytes(256 << 20);
+    let mut bench = Bench::of(build, p.ring_degree.0, Traffic::steady(60), 1);
+    keys.upload(&mut bench);
+    let done = keys.check(&mut bench, 1, 5);
+    let counted = bench.read64(registers::ROTATION_CYCLES);
+    assert!(
+        counted > 918 * 512 && done.cycles > counted,
+        "{} cycles, {counted} of them in blind rotation",
+        done.cycles
+    );
 }

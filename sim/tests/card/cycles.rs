@@ -1,8 +1,10 @@
 //! Cycles of whole commands on one kind of memory, against the committed table.
 
 use crate::bench::{Bench, words};
+use crate::bootstrap::Keys;
+use glovebox_golden::params::{BootstrapParameters, LweDimension, TOY_INSECURE};
 use glovebox_regmap::{Descriptor, Opcode, StatusCode, registers};
-use glovebox_sim::card::Traffic;
+use glovebox_sim::card::{CardBuild, Traffic};
 use std::fmt::Write as _;
 
 /// A change is a decision, so it shows in review.
@@ -45,10 +47,23 @@ fn lines(lanes: usize, degree: usize, table: &mut String) {
     let _ = writeln!(table, "{lanes} {degree} eight-NOPs-to-idle 0 {}", bench.card.cycles() - from);
 }
 
+/// The toy set with n = 5 on one channel of DDR4.
+fn bootstraps(table: &mut String) {
+    let build = CardBuild::new(8, 256).memory_traffic(Traffic::ddr4());
+    let mut bench = Bench::of(build, 256, Traffic::steady(LATENCY_CYCLES), 1);
+    let keys = Keys::of(BootstrapParameters { lwe_dimension: LweDimension(5), ..TOY_INSECURE.bootstrap }, 1);
+    keys.upload(&mut bench);
+    for count in [1, 4, 16] {
+        let done = keys.check(&mut bench, count, 1);
+        let _ = writeln!(table, "8 256 BOOTSTRAP {count} {}", done.cycles);
+    }
+}
+
 #[test]
 fn commands_take_the_cycles_of_the_committed_baseline() {
     let mut table = format!("# lanes degree command count cycles; host memory of {LATENCY_CYCLES} cycles latency\n");
     lines(8, 256, &mut table);
     lines(32, 2048, &mut table);
+    bootstraps(&mut table);
     assert_eq!(table, BASELINE, "if the change is meant, replace sim/tests/card/cycle_baseline.txt by the left side");
 }

@@ -93,12 +93,15 @@ impl Bench {
         self.set("start", 1);
         self.model.tick().unwrap();
         self.set("start", 0);
-        let [valid, ready, busy] =
-            ["key_valid", "key_ready", "busy"].map(|n| self.model.port(n).unwrap());
+        let [valid, ready, busy] = ["key_valid", "key_ready", "busy"].map(|n| self.model.port(n).unwrap());
         let mut values = Values::new(offer);
         let begin = self.model.cycle();
         let (mut sent, mut offered) = (0, false);
-        let limit = begin + 10_000 + 4 * (p.lwe_dimension.0 as u64 + 2) * (self.shape.turnaround() + 64 + turns.len() * p.pbs_level.0 * self.shape.beats()) as u64 * (200 / offer);
+        let limit = begin
+            + 10_000
+            + 4 * (p.lwe_dimension.0 as u64 + 2)
+                * (self.shape.turnaround() + 64 + turns.len() * p.pbs_level.0 * self.shape.beats()) as u64
+                * (200 / offer);
         while self.model.get(busy) == 1 {
             assert!(self.model.cycle() < limit, "hangs with {sent} of {} key words taken", key.len());
             if !offered && sent < key.len() && values.chance(offer) {
@@ -148,9 +151,9 @@ impl Bench {
         let mut values = Values::new(seed);
         let key = random_key(p, seed);
         let striped = stripe_bootstrap_key(&card::bootstrap_key_words(p, &key).unwrap(), degree, self.shape.lanes);
-        let tables: Vec<Vec<u64>> =
-            (0..tables).map(|_| (0..degree).map(|_| values.word()).collect()).collect();
-        let corners = [0, 2 * degree, degree, 1, 2 * degree - 1, degree - 1, degree + 1, degree / 2, self.shape.points()];
+        let tables: Vec<Vec<u64>> = (0..tables).map(|_| (0..degree).map(|_| values.word()).collect()).collect();
+        let corners =
+            [0, 2 * degree, degree, 1, 2 * degree - 1, degree - 1, degree + 1, degree / 2, self.shape.points()];
         let turns: Vec<SwitchedLwe> = (0..count)
             .map(|_| SwitchedLwe {
                 mask: (0..p.lwe_dimension.0)
@@ -203,18 +206,41 @@ fn rotation_toy_every_batch_and_level_count_equals_golden() {
     }
 }
 
-#[test]
-#[ignore = "full size at every L: minutes; run by name"]
-fn rotation_full_size_cycles() {
-    let lanes: Vec<usize> =
-        std::env::var("LANES").map_or(vec![32, 128], |l| l.split(',').map(|x| x.parse().unwrap()).collect());
-    for lanes in lanes {
-        let mut bench = Bench::new(Shape::new(lanes, 2048), 1);
-        let p = BootstrapParameters { lwe_dimension: LweDimension(30), ..params::CPU_KS_PBS_TUNIFORM_2M128.bootstrap };
-        for count in [1, 2, 4, bench.shape.depth] {
-            let cycles = bench.check(&p, count, 1, 100, 5);
-            let note = format!("L {lanes} count {count}: {} cycles, {:.1} a step", cycles.total, cycles.total as f64 / 31.0);
-            std::fs::write(format!("/tmp/wt-core-cycles-{lanes}-{count}.txt"), note).unwrap();
+/// Cycles of batches, measured: a change is a decision, so it shows in review.
+const BASELINE: &str = include_str!("rotation_cycles.txt");
+
+/// Measures every line of the baseline for some numbers of lanes, on random amounts from a fixed seed.
+fn check_baseline(degree: usize, lanes: &[usize]) {
+    let parse = |line: &str| -> Vec<usize> { line.split(' ').map(|x| x.parse().unwrap()).collect() };
+    let (mut measured, mut committed) = (String::new(), String::new());
+    let mut bench: Option<Bench> = None;
+    for line in BASELINE.lines().filter(|l| !l.starts_with('#')) {
+        let [l, n, dimension, count] = parse(line)[..4] else { panic!("`{line}`: four numbers and the cycles") };
+        if n != degree || !lanes.contains(&l) {
+            continue;
         }
+        if bench.as_ref().is_none_or(|b| b.shape.lanes != l) {
+            bench = Some(Bench::new(Shape::new(l, n), 1));
+        }
+        let set = if degree == 256 { TOY_INSECURE } else { params::CPU_KS_PBS_TUNIFORM_2M128 };
+        let p = BootstrapParameters { lwe_dimension: LweDimension(dimension), ..set.bootstrap };
+        let cycles = bench.as_mut().unwrap().check(&p, count, 1, 100, 5);
+        measured += &format!("{l} {n} {dimension} {count} {}\n", cycles.total);
+        committed += &format!("{line}\n");
     }
+    assert!(!measured.is_empty(), "the baseline has no line for N = {degree}, L in {lanes:?}");
+    assert_eq!(measured, committed, "if the change is meant, bring sim/tests/rtl/rotation_cycles.txt up to date");
+}
+
+#[test]
+fn rotation_toy_cycles_equal_the_committed_baseline() {
+    check_baseline(256, &[8]);
+}
+
+#[test]
+#[ignore = "builds wide models: minutes; run by name, LANES=4,8 chooses"]
+fn rotation_full_size_cycles_equal_the_committed_baseline() {
+    let lanes = std::env::var("LANES").unwrap_or_else(|_| "4,8".into());
+    let lanes: Vec<usize> = lanes.split(',').map(|l| l.parse().unwrap()).collect();
+    check_baseline(2048, &lanes);
 }

@@ -6,7 +6,8 @@ use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
 use glovebox_golden::params::{
-    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, LweDimension, ModulusSwitchKind, TOY_INSECURE,
+    BootstrapParameters, CPU_KS_PBS_TUNIFORM_2M128, DecompositionBaseLog, DecompositionLevelCount, LweDimension,
+    ModulusSwitchKind, TOY_INSECURE,
 };
 use glovebox_golden::torus::modulus_switch;
 use glovebox_hdl::bootstrap::engine::COUNTERS;
@@ -84,8 +85,7 @@ impl Batch {
             }
             let switched = modulus_switch(small.words(), &keys.p);
             let table = &tables[self.lut + if self.lut_each { i } else { 0 }];
-            let turned =
-                blind_rotation(&keys.p, &keys.bsk, &GlweCiphertext::trivial(1, table), &switched).unwrap();
+            let turned = blind_rotation(&keys.p, &keys.bsk, &GlweCiphertext::trivial(1, table), &switched).unwrap();
             for f in 0..self.functions {
                 out.extend(sample_extract(&turned, f * self.stride(keys.p.ring_degree.0)).unwrap().into_words());
             }
@@ -122,7 +122,13 @@ impl Source {
         } else {
             (0..width).map(|i| port(format!("{name}_data_{i}"))).collect()
         };
-        Self { data, valid: port(format!("{name}_valid")), ready: port(format!("{name}_ready")), sent: 0, offered: false }
+        Self {
+            data,
+            valid: port(format!("{name}_valid")),
+            ready: port(format!("{name}_ready")),
+            sent: 0,
+            offered: false,
+        }
     }
 
     /// Offers the next beat, perhaps; says whether the coming tick takes it.
@@ -160,7 +166,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(shape: Shape, seed: u64) -> Self {
-        let top = format!("glovebox_bootstrap_l{}_n{}_d{}_k{}", shape.lanes, shape.degree, shape.depth, shape.key_words);
+        let top =
+            format!("glovebox_bootstrap_l{}_n{}_d{}_k{}", shape.lanes, shape.degree, shape.depth, shape.key_words);
         let text = generate(&top, "Glovebox: bootstrap engine.", move || BootstrapEngine::new(&shape)).unwrap();
         let mut model = Build::new(&top, &text).load(seed).unwrap();
         let reset = model.port("reset").unwrap();
@@ -178,7 +185,14 @@ impl Bench {
     }
 
     /// Runs commands back to back and checks every word.
-    pub(crate) fn check(&mut self, keys: &Keys, tables: &[Vec<u64>], batches: &[Batch], flow: Flow, seed: u64) -> Times {
+    pub(crate) fn check(
+        &mut self,
+        keys: &Keys,
+        tables: &[Vec<u64>],
+        batches: &[Batch],
+        flow: Flow,
+        seed: u64,
+    ) -> Times {
         for (i, word) in tables.iter().flatten().enumerate() {
             self.set("table_address", i as u64);
             self.set("table_data", *word);
@@ -207,13 +221,25 @@ impl Bench {
         let mut out: Vec<u64> = vec![];
         let mut held: Option<u64> = None;
         let slowest = [flow.words, flow.bsk, flow.ksk, flow.out].into_iter().min().unwrap();
-        let steps = batches.iter().map(|b| b.inputs.len() * b.functions + 2).sum::<usize>() * (keys.p.lwe_dimension.0 + 8);
-        let limit = (steps * (self.shape.turnaround() + 4 * self.shape.beats() * keys.p.pbs_level.0) + words.len() * 8
-            + bsk.len() + 2 * ksk.len() + 100_000) as u64 * 100 / slowest;
+        let steps =
+            batches.iter().map(|b| b.inputs.len() * b.functions + 2).sum::<usize>() * (keys.p.lwe_dimension.0 + 8);
+        let limit = (steps * (self.shape.turnaround() + 4 * self.shape.beats() * keys.p.pbs_level.0)
+            + words.len() * 8
+            + bsk.len()
+            + 2 * ksk.len()
+            + 100_000) as u64
+            * 100
+            / slowest;
         while times.finished.len() < batches.len() {
             let now = self.model.cycle() - begin;
-            assert!(now < limit, "hangs: {commands} commands, {} words in, {} bsk, {} ksk, {} out, seed {seed}, {flow:?}",
-                source.sent, bsk_source.sent, ksk_source.sent, out.len());
+            assert!(
+                now < limit,
+                "hangs: {commands} commands, {} words in, {} bsk, {} ksk, {} out, seed {seed}, {flow:?}",
+                source.sent,
+                bsk_source.sent,
+                ksk_source.sent,
+                out.len()
+            );
             if commands < batches.len() && !set_up {
                 set_up = true;
                 let (b, p) = (&batches[commands], keys.p);
@@ -250,9 +276,13 @@ impl Bench {
                 if take {
                     let (i, at) = (times.finished.len(), out.len());
                     assert_eq!(
-                        word, expected[i][at],
+                        word,
+                        expected[i][at],
                         "batch {i} of {}, word {at}, ciphertext length {}, {:?} {:?} {flow:?} seed {seed}",
-                        batches.len(), self.shape.degree + 1, self.shape, keys.p
+                        batches.len(),
+                        self.shape.degree + 1,
+                        self.shape,
+                        keys.p
                     );
                     out.push(word);
                     if out.len() == expected[i].len() {
@@ -321,7 +351,9 @@ fn engine_toy_batches_of_every_kind_equal_golden() {
     only_bootstrap.fill(&keys, 3, 7);
     let all = [many, each.clone(), only_keyswitch, only_bootstrap, one, each];
     bench.check(&keys, &tables, &all, FULL, 2);
-    for (seed, words, bsk, ksk, out) in [(3, 50, 100, 100, 30), (4, 100, 30, 70, 100), (5, 30, 60, 20, 50), (6, 90, 90, 90, 5)] {
+    for (seed, words, bsk, ksk, out) in
+        [(3, 50, 100, 100, 30), (4, 100, 30, 70, 100), (5, 30, 60, 20, 50), (6, 90, 90, 90, 5)]
+    {
         let mut bench = Bench::new(shape, seed);
         bench.check(&keys, &tables, &all, Flow { words, bsk, ksk, out }, seed);
     }
@@ -359,4 +391,31 @@ fn engine_toy_every_parameter_equals_golden() {
         let batches = [Batch::random(&keys, 4, 9), Batch { bootstrap: false, ..Batch::random(&keys, 2, 10) }];
         bench.check(&keys, &tables, &batches, FULL, i as u64);
     }
+}
+
+/// The default set, every word of a bootstrap with its keyswitch.
+#[test]
+fn engine_full_size_bootstrap_8_lanes_equals_golden() {
+    let shape = Shape::new(8, 2048);
+    let keys = Keys::random(&CPU_KS_PBS_TUNIFORM_2M128.bootstrap, &shape, 1);
+    let tables = random_tables(&shape, 1, 2);
+    let batch = Batch::random(&keys, 1, 3);
+    Bench::new(shape, 1).check(&keys, &tables, &[batch], FULL, 1);
+}
+
+/// Batches back to back, keyswitch beside blind rotation: from the first one's end to the last one's.
+#[test]
+#[ignore = "tens of millions of cycles; run by name, LANES chooses"]
+fn engine_full_size_steady_state_keeps_the_multipliers_busy() {
+    let lanes: usize = std::env::var("LANES").map_or(8, |l| l.parse().unwrap());
+    let shape = Shape::new(lanes, 2048);
+    let p = CPU_KS_PBS_TUNIFORM_2M128.bootstrap;
+    let keys = Keys::random(&p, &shape, 1);
+    let tables = random_tables(&shape, 1, 2);
+    let batches: Vec<Batch> = (0..5).map(|i| Batch::random(&keys, shape.depth, 10 + i)).collect();
+    let times = Bench::new(shape, 1).check(&keys, &tables, &batches, FULL, 1);
+    let cycles = times.finished[4] - times.finished[0];
+    let steps = (4 * shape.depth * p.lwe_dimension.0) as u64;
+    let spent = cycles * shape.multipliers() as u64 / steps;
+    assert!(spent <= 14_500, "{spent} multiplier-cycles a step at L = {lanes}: {times:?}");
 }

@@ -59,7 +59,8 @@ fn decompose_every_gadget_and_tie_equals_golden() {
     let (level, last, flip) = (port("level"), port("last"), port("flip"));
     let digit = ports(&model, "digit", 2);
     let mut values = Values::new(0xDEC);
-    for (base_log, level_count) in [(23, 1), (1, 1), (32, 1), (15, 2), (18, 2), (1, 2), (7, 3), (12, 3), (1, 3), (2, 2)] {
+    for (base_log, level_count) in [(23, 1), (1, 1), (32, 1), (15, 2), (18, 2), (1, 2), (7, 3), (12, 3), (1, 3), (2, 2)]
+    {
         let gadget =
             Decomposition { base_log: DecompositionBaseLog(base_log), level: DecompositionLevelCount(level_count) };
         let latency = if level_count == 1 { Decompose::LATENCY } else { Decompose::LATENCY_MULTI };
@@ -76,7 +77,8 @@ fn decompose_every_gadget_and_tie_equals_golden() {
                 let inputs: Vec<(u64, u64, bool)> = words
                     .iter()
                     .map(|&difference| {
-                        let (y, negative) = (values.word() & [u64::MAX, 0, 0xFFFF_FFFF][values.word() as usize % 3], values.chance(50));
+                        let (y, negative) =
+                            (values.word() & [u64::MAX, 0, 0xFFFF_FFFF][values.word() as usize % 3], values.chance(50));
                         let sum = difference.wrapping_add(y);
                         (if negative { sum.wrapping_neg() } else { sum }, y, negative)
                     })
