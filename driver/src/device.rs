@@ -751,7 +751,7 @@ impl Core {
 
     /// How many units of `unit` bytes a range holds.
     fn count(&self, bytes: u64, unit: u64, units: &'static str) -> Result<u32> {
-        if bytes % unit != 0 {
+        if !bytes.is_multiple_of(unit) {
             let rule = format!("{bytes} bytes are no whole {units} of {unit} bytes");
             return Err(self.argument("memory of a command", rule));
         }

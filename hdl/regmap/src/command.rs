@@ -263,7 +263,7 @@ impl BootstrapSettings {
 
     /// Bytes of the bootstrapping key on a card of ring degree `2^degree_log2`.
     pub const fn bootstrap_key_bytes(&self, degree_log2: u32) -> u64 {
-        self.dimension as u64 * self.pbs_levels as u64 * 6 * 8 << degree_log2
+        (self.dimension as u64 * self.pbs_levels as u64 * 6 * 8) << degree_log2
     }
 
     /// Bytes of the keyswitching key on a card of this ring degree and number of lanes.

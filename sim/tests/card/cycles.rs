@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 /// A change is a decision, so it shows in review.
 const BASELINE: &str = include_str!("cycle_baseline.txt");
+/// The same for bootstraps.
+const BOOTSTRAPS: &str = include_str!("bootstrap_baseline.txt");
 /// Latency of host memory for the table: about that of PCIe at 100 MHz.
 const LATENCY_CYCLES: u32 = 60;
 
@@ -47,23 +49,31 @@ fn lines(lanes: usize, degree: usize, table: &mut String) {
     let _ = writeln!(table, "{lanes} {degree} eight-NOPs-to-idle 0 {}", bench.card.cycles() - from);
 }
 
-/// The toy set with n = 5 on one channel of DDR4.
-fn bootstraps(table: &mut String) {
-    let build = CardBuild::new(8, 256).memory_traffic(Traffic::ddr4());
-    let mut bench = Bench::of(build, 256, Traffic::steady(LATENCY_CYCLES), 1);
-    let keys = Keys::of(BootstrapParameters { lwe_dimension: LweDimension(5), ..TOY_INSECURE.bootstrap }, 1);
-    keys.upload(&mut bench);
-    for count in [1, 4, 16] {
-        let done = keys.check(&mut bench, count, 1);
-        let _ = writeln!(table, "8 256 BOOTSTRAP {count} {}", done.cycles);
-    }
-}
-
 #[test]
 fn commands_take_the_cycles_of_the_committed_baseline() {
     let mut table = format!("# lanes degree command count cycles; host memory of {LATENCY_CYCLES} cycles latency\n");
     lines(8, 256, &mut table);
     lines(32, 2048, &mut table);
-    bootstraps(&mut table);
     assert_eq!(table, BASELINE, "if the change is meant, replace sim/tests/card/cycle_baseline.txt by the left side");
+}
+
+#[test]
+fn bootstraps_take_the_cycles_of_the_committed_baseline() {
+    let build = CardBuild::new(8, 256).memory_traffic(Traffic::ddr4());
+    let mut bench = Bench::of(build, 256, Traffic::steady(LATENCY_CYCLES), 1);
+    let keys = Keys::of(BootstrapParameters { lwe_dimension: LweDimension(5), ..TOY_INSECURE.bootstrap }, 1);
+    keys.upload(&mut bench);
+    let mut table = format!(
+        "# lanes degree n count cycles, of which blind rotation, waits for bsk, for ksk; host memory of {LATENCY_CYCLES} \
+         cycles latency, DDR4\n"
+    );
+    for count in [1, 4, 16] {
+        let counters = [registers::ROTATION_CYCLES, registers::BSK_STALLS, registers::KSK_STALLS];
+        let before = counters.map(|register| bench.read64(register));
+        let done = keys.check(&mut bench, count, 1);
+        let after = counters.map(|register| bench.read64(register));
+        let [rotation, bsk, ksk] = std::array::from_fn(|i| after[i] - before[i]);
+        let _ = writeln!(table, "8 256 5 {count} {} {rotation} {bsk} {ksk}", done.cycles);
+    }
+    assert_eq!(table, BOOTSTRAPS, "if the change is meant, replace sim/tests/card/bootstrap_baseline.txt by the left side");
 }
