@@ -123,7 +123,7 @@ pub struct UploadEngine<const P: usize> {
     sum: Signal<Local, U<33>>,
     zeros: Signal<Local, Lanes<8>>,
     zero: Pack<8>,
-    upload: Constant<U<8>>,
+    upload_code: Constant<U<8>>,
     read_fault_code: Constant<U<8>>,
     write_fault_code: Constant<U<8>>,
     port_shift: Constant<U<5>>,
@@ -188,7 +188,7 @@ impl<const P: usize> Default for UploadEngine<P> {
             sum: Default::default(),
             zeros: Default::default(),
             zero: Pack::new(),
-            upload: Constant::new(u64::from(Opcode::KeyUpload.code()).into()),
+            upload_code: Constant::new(u64::from(Opcode::KeyUpload.code()).into()),
             read_fault_code: code(StatusCode::ReadFault),
             write_fault_code: code(StatusCode::CardWriteFault),
             port_shift: shift(P.trailing_zeros()),
@@ -203,7 +203,7 @@ impl<const P: usize> Logic for UploadEngine<P> {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(self, clock, step, result, low, high, carry, written, reach, turn);
-        self.uploads.next = self.opcode.val() == self.upload.val();
+        self.uploads.next = self.opcode.val() == self.upload_code.val();
         self.busy.next = self.step.q.val() == UploadStep::AwaitTransfers;
         for i in 0..8 {
             self.zero.d[i].next = 0u64.into();
