@@ -231,7 +231,7 @@ fn reset_in_mid_batch_takes_the_keys_away_and_the_next_batch_is_right() {
 }
 
 #[test]
-#[ignore = "minutes of simulation, and not yet seen to its end: run it by name"]
+#[ignore = "minutes of simulation: run it by name"]
 fn full_size_bootstrap_of_the_default_set_equals_golden() {
     let p = CPU_KS_PBS_TUNIFORM_2M128.bootstrap;
     let keys = Keys::of(p, 4);
