@@ -13,7 +13,6 @@ struct PythonTool {
     module: &'static str,
     /// Runs the tool with the arguments that follow; exits with 42 if the module is not there.
     program: &'static str,
-    alone: bool,
 }
 
 const YOSYS: PythonTool = PythonTool {
@@ -31,7 +30,6 @@ design = libyosys.Design()
 for command in sys.argv[1:]:
     libyosys.run_pass(command, design)
 ",
-    alone: false,
 };
 
 const NEXTPNR_ECP5: PythonTool = PythonTool {
@@ -47,7 +45,6 @@ except ImportError as e:
     sys.exit(42)
 sys.exit(run_nextpnr_ecp5(sys.argv[1:]))
 ",
-    alone: false,
 };
 
 impl PythonTool {
@@ -57,7 +54,7 @@ impl PythonTool {
         if target.is_dir() {
             return Ok(false);
         }
-        pip(&folder, &target, self.package, self.alone).map(|()| true)
+        pip(&folder, &target, self.package, false).map(|()| true)
     }
 
     fn run(&self, design: &str, folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String, SimError> {

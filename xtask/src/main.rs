@@ -7,7 +7,7 @@ mod vm;
 use clap::{Parser, Subcommand};
 use glovebox_sim::synthesis;
 use glovebox_sim::verilator::{self, Tool};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -59,9 +59,14 @@ fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<(), TaskError> 
     }
 }
 
+/// The cargo that runs this task.
+fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 fn cargo(arguments: &[&str]) -> Result<(), TaskError> {
     println!("\n=== cargo {}", arguments.join(" "));
-    run(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+    run(cargo_program(), arguments)
 }
 
 /// Shows that something is under way while `work` runs.
@@ -120,7 +125,7 @@ fn test() -> Result<(), TaskError> {
 fn faults() -> Result<(), TaskError> {
     let arguments =
         ["test", "--package", "glovebox-driver", "--test", "faults", "--", "--nocapture", "--test-threads=1"];
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = Command::new(cargo_program())
         .args(arguments)
         .current_dir(root())
         .stderr(std::process::Stdio::inherit())

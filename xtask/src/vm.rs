@@ -4,7 +4,7 @@
 //! guest sees a PCIe function. Stock vfio-pci is bound to it, and the same test programs that run elsewhere run there as
 //! a normal user. QEMU and the kernel come from Debian's archive into the build folder, without root.
 
-use crate::{TaskError, cargo, release_folder, root, setup_verilator, show};
+use crate::{TaskError, cargo, cargo_program, release_folder, root, setup_verilator, show};
 use glovebox_sim::verilator::tools_dir;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -113,7 +113,7 @@ fn guest_programs() -> Result<Vec<(String, PathBuf)>, TaskError> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let folder = release_folder().with_file_name("guest");
     let build = |arguments: &[&str]| -> Result<Vec<(String, PathBuf)>, TaskError> {
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let output = Command::new(cargo_program())
             .args(arguments)
             .args(["--release", "--message-format=json", "--target", &target, "--target-dir"])
             .arg(&folder)

@@ -85,14 +85,6 @@ impl CardServer {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
-
-    /// Serves until the process ends.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take() {
-            // A panic of the server thread has been reported by the panic hook.
-            let _ = thread.join();
-        }
-    }
 }
 
 impl Drop for CardServer {
