@@ -3,11 +3,20 @@
 //! It is a function library: the tests of this workspace call it, and so may a diagnosis of a card in the field. Every
 //! result is compared with the golden model word by word.
 
+use crate::card_memory::CardBuffer;
 use crate::device::{Command, CompletionMode, Device, DeviceConfig, Ticket};
 use crate::dma::DmaBuffer;
 use crate::error::{Error, Result};
-use glovebox_golden::{field, ntt::NegacyclicNtt};
-use glovebox_regmap::{Descriptor, Opcode, StatusCode, layout};
+use glovebox_golden::card::bootstrap_key_words;
+use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
+use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
+use glovebox_golden::params::{
+    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, GlweDimension, LweDimension, ModulusSwitchKind,
+    RingDegree,
+};
+use glovebox_golden::{bootstrap, field, ntt::NegacyclicNtt, torus};
+use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
+use glovebox_regmap::{BootstrapSettings, Descriptor, Opcode, StatusCode, layout};
 use std::time::Duration;
 
 /// How a device under test is opened, again and again.
@@ -72,6 +81,10 @@ pub const CASES: &[Case] = &[
     Case { name: "bad_descriptors_fail_with_their_reason_and_the_next_command_runs", run: bad_descriptors },
     Case { name: "unmapped_addresses_fail_with_the_address_and_the_next_command_runs", run: unmapped },
     Case { name: "arguments_that_no_card_could_carry_out_are_refused", run: arguments },
+    Case { name: "card_memory_is_filled_wiped_and_given_out_again", run: card_memory },
+    Case { name: "card_memory_rules_are_kept_and_the_next_command_runs", run: card_memory_rules },
+    Case { name: "bootstraps_and_keyswitches_of_every_kind_equal_golden", run: bootstraps },
+    Case { name: "bootstraps_without_key_or_table_fail_with_their_reason", run: bootstrap_rules },
     Case { name: "counters_count_what_was_done", run: counters },
     Case { name: "device_closed_in_mid_command_opens_again_and_is_right", run: close_in_flight },
     Case { name: "buffers_dropped_in_flight_stay_mapped_until_the_command_ends", run: drop_buffers },
@@ -381,7 +394,7 @@ fn bad_descriptors(bench: &Bench) -> Outcome {
     let top = u64::MAX - 63;
     let cases = [
         (with(0, &|w| w & !0xff | 0xee), StatusCode::BadOpcode, 0),
-        (with(0, &|w| w & !0xff | u64::from(Opcode::KeyUpload.code())), StatusCode::BadOpcode, 0),
+        (with(0, &|w| w & !0xff | u64::from(Opcode::PointwiseMac.code())), StatusCode::BadOpcode, 0),
         (with(0, &|w| w | 1 << 16), StatusCode::ReservedBits, 0),
         (with(0, &|w| w | 1 << 10), StatusCode::ReservedBits, 0),
         (with(1, &|w| w | 1 << 40), StatusCode::ReservedBits, 0),
@@ -451,6 +464,327 @@ fn arguments(bench: &Bench) -> Outcome {
         ensure(matches!(result, Some(Error::Argument { .. })), || format!("{result:?}"))?;
     }
     ensure(matches!(device.ntt(&[1]), Err(Error::Argument { .. })), || "ntt of one word".into())
+}
+
+fn card_memory(bench: &Bench) -> Outcome {
+    let device = bench.open()?;
+    let p = *device.parameters();
+    if !p.can(Opcode::KeyUpload) {
+        return Ok(());
+    }
+    let (granule, total) = (u64::from(p.card_memory_granule_bytes), p.card_memory_bytes);
+    ensure(total > 0 && total % granule == 0, || format!("{total} bytes of card memory, granule {granule}"))?;
+    let first = device.upload(&[7; 1000]).map_err(text)?;
+    ensure(first.len() == 1000u64.next_multiple_of(granule), || format!("{first:?}"))?;
+    let second = device.upload_words(&words(bench.seed, 3000)).map_err(text)?;
+    let free = device.card_memory().0;
+    ensure(free == total - first.len() - second.len(), || format!("{free} bytes free"))?;
+    // Overwritten in part, wiped in part.
+    let buffer = device.allocate(4096).map_err(text)?;
+    let (part, source) = (second.slice(granule, 4 * granule).map_err(text)?, buffer.slice(0, 4 * granule as usize));
+    device.run(0, Command::Upload { source: source.map_err(text)?, destination: part.clone() }).map_err(text)?;
+    device.run(0, Command::Wipe { destination: part }).map_err(text)?;
+    // What is released comes back wiped; what a command in flight uses does not.
+    drop(first);
+    device.settle_card_memory().map_err(text)?;
+    ensure(device.card_memory().0 == free + 1000u64.next_multiple_of(granule), || "released memory is lost".into())?;
+    let again = device.upload(&[1]).map_err(text)?;
+    ensure(again.whole().address() == 0, || format!("{again:?} is not where the first buffer was"))?;
+    drop((again, second));
+    device.settle_card_memory().map_err(text)?;
+    ensure(device.card_memory() == (total, total), || format!("{:?} bytes free of all", device.card_memory()))?;
+    match device.upload(&vec![0; total as usize + 1]) {
+        Err(Error::OutOfCardMemory { total: t, .. }) if t == total => {}
+        other => return Err(format!("more than there is: {other:?}")),
+    }
+    ensure(matches!(device.upload(&[]), Err(Error::Argument { .. })), || "an empty upload".into())?;
+    still_right(&device, bench.seed)
+}
+
+fn card_memory_rules(bench: &Bench) -> Outcome {
+    let device = bench.open()?;
+    let p = *device.parameters();
+    if !p.can(Opcode::KeyUpload) {
+        return Ok(());
+    }
+    let (granule, total) = (u64::from(p.card_memory_granule_bytes), p.card_memory_bytes);
+    let buffer = device.allocate(1 << 14).map_err(text)?;
+    let at = buffer.iova().get();
+    let count = granule as u32;
+    let good = Descriptor { count, source: at, ..Descriptor::new(Opcode::KeyUpload) };
+    let wipe = Descriptor { opcode: Opcode::Wipe, source: 1, ..good };
+    let hole = 0x7f00_0000_0000u64;
+    let cases = [
+        (Descriptor { count: 0, ..good }, StatusCode::BadCount, 0),
+        (Descriptor { count: count + 32, ..good }, StatusCode::BadCount, 0),
+        (Descriptor { source: at + 8, ..good }, StatusCode::BadSource, at + 8),
+        (Descriptor { destination: 32, ..good }, StatusCode::BadDestination, 32),
+        (Descriptor { destination: granule, ..good }, StatusCode::BadDestination, granule),
+        (Descriptor { destination: granule, ..wipe }, StatusCode::BadDestination, granule),
+        (Descriptor { destination: total, ..wipe }, StatusCode::OutOfCardMemory, total),
+        (Descriptor { destination: 1 << 50, ..good }, StatusCode::OutOfCardMemory, 1 << 50),
+        (Descriptor { source: hole, ..good }, StatusCode::ReadFault, hole),
+    ];
+    for (seed, (descriptor, status, address)) in cases.into_iter().enumerate() {
+        fails(&device, descriptor.words(), status, address, seed as u64)?;
+    }
+    // Behind what was written there is no gap.
+    device.run_words(0, good.words()).map_err(text)?;
+    device.run_words(0, Descriptor { destination: granule, ..wipe }.words()).map_err(text)?;
+    let gap = Descriptor { destination: 3 * granule, ..wipe };
+    fails(&device, gap.words(), StatusCode::BadDestination, 3 * granule, 1)
+}
+
+/// A key set of random words, on the card and for golden.
+struct Keys {
+    p: BootstrapParameters,
+    settings: BootstrapSettings,
+    bsk: NttBootstrapKey,
+    ksk: KeyswitchKey,
+    card_bsk: CardBuffer,
+    card_ksk: CardBuffer,
+}
+
+impl Keys {
+    fn new(
+        device: &Device,
+        change: impl FnOnce(&mut BootstrapSettings),
+        seed: u64,
+    ) -> std::result::Result<Self, String> {
+        let mut settings = BootstrapSettings {
+            dimension: 5,
+            pbs_base_log: 23,
+            pbs_levels: 1,
+            ks_base_log: 4,
+            ks_levels: 4,
+            ks_words_per_slot: 1,
+            centred: true,
+            keyswitch: true,
+            lut_each: false,
+            functions: 1,
+        };
+        change(&mut settings);
+        let (degree, lanes) = (device.parameters().degree(), device.parameters().lanes);
+        let kind = if settings.centred { ModulusSwitchKind::CenteredMean } else { ModulusSwitchKind::Standard };
+        let ks_modulus_log2 = 64 / u32::from(settings.ks_words_per_slot);
+        let p = BootstrapParameters {
+            lwe_dimension: LweDimension(settings.dimension.into()),
+            glwe_dimension: GlweDimension(1),
+            ring_degree: RingDegree(degree),
+            pbs_base_log: DecompositionBaseLog(settings.pbs_base_log.into()),
+            pbs_level: DecompositionLevelCount(settings.pbs_levels.into()),
+            ks_base_log: DecompositionBaseLog(settings.ks_base_log.into()),
+            ks_level: DecompositionLevelCount(settings.ks_levels.into()),
+            ks_modulus_log2,
+            modulus_switch: kind,
+        };
+        let golden = |error: glovebox_golden::GoldenError| error.to_string();
+        let bsk = BootstrapKey::from_words(&p, words(seed, p.bootstrap_key_len())).map_err(golden)?;
+        let bsk = bsk.to_ntt(&p).map_err(golden)?;
+        let unit = 64 - ks_modulus_log2;
+        let random = words(seed ^ 0xabcd, p.keyswitch_key_len());
+        let ksk = KeyswitchKey::from_words(&p, random.iter().map(|w| w >> unit << unit).collect()).map_err(golden)?;
+        let components = bootstrap_key_words(&p, &bsk).map_err(golden)?;
+        let card_bsk = device.upload_words(&stripe_bootstrap_key(&components, degree, lanes as usize)).map_err(text)?;
+        let columns = layout::keyswitch_columns(lanes) as usize;
+        let form = KeyswitchWord::for_modulus_log2(ks_modulus_log2);
+        let striped = stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, columns, form);
+        let card_ksk = device.upload_words(&striped).map_err(text)?;
+        Ok(Self { p, settings, bsk, ksk, card_bsk, card_ksk })
+    }
+
+    /// `count` ciphertexts through the card and through golden.
+    fn check(
+        &self,
+        device: &Device,
+        opcode: Opcode,
+        count: usize,
+        change: impl FnOnce(&mut BootstrapSettings),
+        seed: u64,
+    ) -> Outcome {
+        let mut settings = self.settings;
+        change(&mut settings);
+        let log2 = device.parameters().degree_log2;
+        let degree = device.parameters().degree();
+        let tables = words(seed + 1, if settings.lut_each { count } else { 1 } * degree);
+        let luts = device.upload_words(&tables).map_err(text)?;
+        let from = settings.source_words(log2) as usize;
+        let unit = if settings.keyswitch { 0 } else { 64 - self.p.ks_modulus_log2 };
+        let input: Vec<u64> = words(seed, count * from).iter().map(|w| w >> unit << unit).collect();
+        let to = settings.destination_words(opcode, log2) as usize;
+        let source = device.allocate(8 * input.len()).map_err(text)?;
+        source.write_words(0, &input).map_err(text)?;
+        // What lies behind the results stays.
+        let target = device.allocate(8 * (count * to + 8)).map_err(text)?;
+        target.write_words(8 * count * to, &[0x5555; 8]).map_err(text)?;
+        let destination = target.slice(0, 8 * count * to).map_err(text)?;
+        let (key, source) = (self.card_ksk.whole(), source.whole());
+        let command = match opcode {
+            Opcode::Keyswitch => Command::Keyswitch { source, destination, key, settings },
+            _ => Command::Bootstrap {
+                source,
+                destination,
+                bootstrap_key: self.card_bsk.whole(),
+                keyswitch_key: settings.keyswitch.then_some(key),
+                luts: luts.whole(),
+                settings,
+            },
+        };
+        device.run(0, command).map_err(text)?;
+        let mut found = vec![0; count * to + 8];
+        target.read_words(0, &mut found).map_err(text)?;
+        let mut expected = vec![];
+        for (index, ciphertext) in input.chunks_exact(from).enumerate() {
+            let table = if settings.lut_each { index } else { 0 };
+            let table = &tables[table * degree..][..degree];
+            expected.extend(self.golden(&settings, opcode, ciphertext, table).map_err(|error| error.to_string())?);
+        }
+        expected.extend([0x5555; 8]);
+        same(&format!("{count} x {} with {settings:?}", opcode.name()), &found, &expected)
+    }
+
+    fn golden(
+        &self,
+        settings: &BootstrapSettings,
+        opcode: Opcode,
+        input: &[u64],
+        table: &[u64],
+    ) -> std::result::Result<Vec<u64>, glovebox_golden::GoldenError> {
+        let mut small = LweCiphertext::from_words(input.to_vec());
+        if settings.keyswitch {
+            small = bootstrap::keyswitch(&self.p, &self.ksk, &small)?;
+        }
+        if opcode == Opcode::Keyswitch {
+            return Ok(small.into_words());
+        }
+        let switched = torus::modulus_switch(small.words(), &self.p);
+        let turned = bootstrap::blind_rotation(&self.p, &self.bsk, &GlweCiphertext::trivial(1, table), &switched)?;
+        let stride = self.p.ring_degree.0 / usize::from(settings.functions).next_power_of_two();
+        let extract = |f| bootstrap::sample_extract(&turned, usize::from(f) * stride).map(LweCiphertext::into_words);
+        Ok((0..settings.functions).map(extract).collect::<std::result::Result<Vec<_>, _>>()?.concat())
+    }
+}
+
+fn bootstraps(bench: &Bench) -> Outcome {
+    let device = bench.open()?;
+    if !device.parameters().can(Opcode::Bootstrap) {
+        return Ok(());
+    }
+    let seed = bench.seed;
+    let keys = Keys::new(&device, |_| {}, seed)?;
+    keys.check(&device, Opcode::Bootstrap, 1, |_| {}, seed)?;
+    // More than a batch, tables of their own, several functions, without keyswitch, keyswitch alone.
+    keys.check(&device, Opcode::Bootstrap, 5, |_| {}, seed + 1)?;
+    keys.check(&device, Opcode::Bootstrap, 5, |s| s.lut_each = true, seed + 2)?;
+    keys.check(&device, Opcode::Bootstrap, 3, |s| s.functions = 3, seed + 3)?;
+    keys.check(&device, Opcode::Bootstrap, 2, |s| s.keyswitch = false, seed + 4)?;
+    keys.check(&device, Opcode::Keyswitch, 5, |_| {}, seed + 5)?;
+    // Several key sets at a time, of other parameters.
+    let narrow = Keys::new(
+        &device,
+        |s| {
+            (s.dimension, s.ks_base_log, s.ks_levels, s.ks_words_per_slot) = (6, 2, 8, 3);
+            (s.pbs_base_log, s.pbs_levels, s.centred) = (15, 2, false);
+        },
+        seed + 6,
+    )?;
+    narrow.check(&device, Opcode::Bootstrap, 2, |_| {}, seed + 7)?;
+    keys.check(&device, Opcode::Bootstrap, 1, |s| s.functions = 2, seed + 8)?;
+    narrow.check(&device, Opcode::Keyswitch, 2, |_| {}, seed + 9)?;
+    drop(narrow);
+    keys.check(&device, Opcode::Bootstrap, 2, |_| {}, seed + 10)?;
+    ensure(device.health().recoveries == 0, || "a recovery was needed".into())?;
+    still_right(&device, seed)
+}
+
+fn bootstrap_rules(bench: &Bench) -> Outcome {
+    let device = bench.open()?;
+    let p = *device.parameters();
+    if !p.can(Opcode::Bootstrap) {
+        return Ok(());
+    }
+    let seed = bench.seed;
+    let buffer = device.allocate(1 << 16).map_err(text)?;
+    let at = buffer.iova().get();
+    let keys = Keys::new(&device, |_| {}, seed)?;
+    let luts = device.upload_words(&words(seed, p.degree())).map_err(text)?;
+    let [bsk, ksk, lut] = [&keys.card_bsk, &keys.card_ksk, &luts].map(|buffer| buffer.whole().address());
+    let end = lut + luts.len();
+    let granule = u64::from(p.card_memory_granule_bytes);
+    let settings = keys.settings;
+    let good = Descriptor {
+        count: 1,
+        source: at,
+        destination: at + 0x8000,
+        operands: [bsk, ksk, lut, settings.pack()],
+        ..Descriptor::new(Opcode::Bootstrap)
+    };
+    let operand = |index: usize, value: u64| {
+        let mut operands = good.operands;
+        operands[index] = value;
+        Descriptor { operands, ..good }
+    };
+    let packed = |change: &dyn Fn(&mut BootstrapSettings)| {
+        let mut changed = settings;
+        change(&mut changed);
+        operand(3, changed.pack())
+    };
+    let alone = Descriptor { opcode: Opcode::Keyswitch, ..packed(&|s| s.keyswitch = false) };
+    let hole = 0x7f00_0000_0000u64;
+    let cases = [
+        (Descriptor { count: 0, ..good }, StatusCode::BadCount, 0),
+        (Descriptor { count: 4096, ..good }, StatusCode::BadCount, 0),
+        (packed(&|s| s.dimension = 0), StatusCode::BadOperand, 0),
+        (packed(&|s| s.dimension = 1024), StatusCode::BadOperand, 0),
+        (packed(&|s| s.pbs_levels = 2), StatusCode::BadOperand, 0),
+        (packed(&|s| s.pbs_levels = 0), StatusCode::BadOperand, 0),
+        (packed(&|s| s.pbs_base_log = 33), StatusCode::BadOperand, 0),
+        (packed(&|s| s.ks_base_log = 5), StatusCode::BadOperand, 0),
+        (packed(&|s| s.ks_levels = 9), StatusCode::BadOperand, 0),
+        (packed(&|s| s.ks_words_per_slot = 0), StatusCode::BadOperand, 0),
+        (packed(&|s| (s.ks_words_per_slot, s.ks_levels) = (3, 6)), StatusCode::BadOperand, 0),
+        (packed(&|s| s.functions = 0), StatusCode::BadOperand, 0),
+        (packed(&|s| s.functions = 17), StatusCode::BadOperand, 0),
+        (operand(3, settings.pack() | 1 << 40), StatusCode::BadOperand, 0),
+        (alone, StatusCode::BadOperand, 0),
+        (Descriptor { source: at + 8, ..good }, StatusCode::BadSource, at + 8),
+        (Descriptor { source: u64::MAX - 63, ..good }, StatusCode::BadSource, u64::MAX - 63),
+        (Descriptor { destination: at + 8, ..good }, StatusCode::BadDestination, at + 8),
+        (Descriptor { destination: u64::MAX - 63, ..good }, StatusCode::BadDestination, u64::MAX - 63),
+        (operand(0, 32), StatusCode::BadOperand, 0),
+        (operand(2, granule / 2), StatusCode::BadOperand, 0),
+        (operand(0, end), StatusCode::NoKeySet, end),
+        (operand(0, 1 << 44), StatusCode::NoKeySet, 1 << 44),
+        (operand(1, end - granule), StatusCode::NoKeySet, end - granule),
+        (operand(2, end), StatusCode::NoLut, end),
+        (Descriptor { count: 2, ..packed(&|s| s.lut_each = true) }, StatusCode::NoLut, lut),
+        (Descriptor { source: hole, ..good }, StatusCode::ReadFault, hole),
+        (Descriptor { destination: hole, ..good }, StatusCode::WriteFault, hole),
+    ];
+    for (index, (descriptor, status, address)) in cases.into_iter().enumerate() {
+        fails(&device, descriptor.words(), status, address, index as u64)?;
+    }
+    keys.check(&device, Opcode::Bootstrap, 2, |_| {}, seed + 1)?;
+    // What the driver can see it refuses itself.
+    let slice = |offset: usize, words: u64| buffer.slice(offset, 8 * words as usize).map_err(text);
+    let big = p.degree() as u64 + 1;
+    let command =
+        |source, destination, settings| Command::Keyswitch { source, destination, key: luts.whole(), settings };
+    let small = u64::from(settings.dimension) + 1;
+    for (what, command) in [
+        ("a key that is too short", command(slice(0, big)?, slice(0x8000, small)?, settings)),
+        ("part of a ciphertext", command(slice(0, big - 1)?, slice(0x8000, small)?, settings)),
+        ("no room for the result", command(slice(0, big)?, slice(0x8000, small - 1)?, settings)),
+    ] {
+        let refused = device.submit(0, &[command]);
+        ensure(matches!(refused, Err(Error::Argument { .. })), || format!("{what}: {refused:?}"))?;
+    }
+    // A card that was reset has no key.
+    drop((keys, luts, buffer, device));
+    let device = bench.open()?;
+    let buffer = device.allocate(1 << 16).map_err(text)?;
+    let at = buffer.iova().get();
+    fails(&device, Descriptor { source: at, destination: at + 0x8000, ..good }.words(), StatusCode::NoKeySet, bsk, seed)
 }
 
 fn counters(bench: &Bench) -> Outcome {

@@ -2,17 +2,19 @@
 
 use crate::address::DeviceAddress;
 use crate::bus::Bus;
+use crate::card_memory::{CardBuffer, CardMemory, CardSlice, Resident, Wiping};
 use crate::dma::{DmaBuffer, DmaSlice, DmaSpace};
 use crate::error::{Error, Result};
-use crate::queue::{self, Done, Pending, Queue, RingViolation};
+use crate::queue::{self, Done, Held, Pending, Queue, RingViolation};
 use crate::registers::{CardParameters, Counters, Registers};
 use crate::sys;
 use crate::vfio::VfioBus;
 use crate::vfio_user::client::VfioUserBus;
 use crossbeam::channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use glovebox_regmap::registers as map;
-use glovebox_regmap::{Descriptor, Flags, Opcode, StatusCode, layout};
+use glovebox_regmap::{BootstrapSettings, Descriptor, Flags, Opcode, StatusCode, layout};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -87,6 +89,44 @@ pub enum Command {
         /// Room for as many.
         destination: DmaSlice,
     },
+    /// Overwrites card memory.
+    Upload {
+        /// From here.
+        source: DmaSlice,
+        /// To here; of the same length, whole granules.
+        destination: CardSlice,
+    },
+    /// Overwrites card memory with 0.
+    Wipe {
+        /// Whole granules.
+        destination: CardSlice,
+    },
+    /// Keyswitches LWE ciphertexts.
+    Keyswitch {
+        /// Ciphertexts of N + 1 words.
+        source: DmaSlice,
+        /// Room for as many of n + 1 words; shares no byte with the source.
+        destination: DmaSlice,
+        /// Keyswitching key, in the order of `glovebox_regmap::key_layout` for the card's lanes.
+        key: CardSlice,
+        /// Run-time values.
+        settings: BootstrapSettings,
+    },
+    /// Bootstraps LWE ciphertexts.
+    Bootstrap {
+        /// Ciphertexts of N + 1 words with keyswitch, of n + 1 words without.
+        source: DmaSlice,
+        /// Room for `functions` ciphertexts of N + 1 words for each; shares no byte with the source.
+        destination: DmaSlice,
+        /// Bootstrapping key, in the order of `glovebox_regmap::key_layout` for the card's lanes.
+        bootstrap_key: CardSlice,
+        /// Keyswitching key, if the settings ask for a keyswitch.
+        keyswitch_key: Option<CardSlice>,
+        /// Bodies of the look-up tables, N words each: one, or one for each ciphertext.
+        luts: CardSlice,
+        /// Run-time values.
+        settings: BootstrapSettings,
+    },
 }
 
 impl Command {
@@ -97,6 +137,10 @@ impl Command {
             Command::Copy { .. } => Opcode::Copy,
             Command::Ntt { .. } => Opcode::Ntt,
             Command::Intt { .. } => Opcode::Intt,
+            Command::Upload { .. } => Opcode::KeyUpload,
+            Command::Wipe { .. } => Opcode::Wipe,
+            Command::Keyswitch { .. } => Opcode::Keyswitch,
+            Command::Bootstrap { .. } => Opcode::Bootstrap,
         }
     }
 }
@@ -161,9 +205,10 @@ pub struct Device {
     pool: Mutex<Vec<DmaBuffer>>,
 }
 
-struct Core {
+pub(crate) struct Core {
     name: Arc<str>,
     space: Arc<DmaSpace>,
+    memory: CardMemory,
     parameters: CardParameters,
     config: DeviceConfig,
     queues: Vec<(Mutex<Queue>, Condvar)>,
@@ -180,7 +225,7 @@ struct Core {
 }
 
 /// A descriptor without its tag, and the memory that it names.
-type Prepared = ([u64; 8], [Option<DmaSlice>; 2]);
+type Prepared = ([u64; 8], Held);
 
 /// How often rings are looked at without an interrupt.
 const LOST_INTERRUPT: Duration = Duration::from_millis(20);
@@ -251,6 +296,7 @@ impl Device {
         let vectors = (0..space.bus.vectors()).map(|_| event()).collect::<Result<Vec<_>>>()?;
         let core = Arc::new(Core {
             name,
+            memory: CardMemory::new(parameters.card_memory_bytes, parameters.card_memory_granule_bytes.into()),
             parameters,
             config,
             queues,
@@ -352,8 +398,69 @@ impl Device {
     /// # Errors
     /// As [`Device::run`].
     pub fn run_words(&self, queue: usize, words: [u64; 8]) -> Result<Done> {
-        let tickets = self.core.enqueue(queue, vec![(words, [None, None])], true)?;
+        let tickets = self.core.enqueue(queue, vec![(words, Held::default())], true)?;
         self.last_of(tickets)
+    }
+
+    /// Uploads bytes into card memory of their own, padded with zeros to whole granules.
+    ///
+    /// # Errors
+    /// [`Error::OutOfCardMemory`]; [`Error::Argument`] for no byte at all; as [`Device::run`].
+    pub fn upload(&self, data: &[u8]) -> Result<CardBuffer> {
+        self.upload_pieces(data.len(), |buffer, from, bytes| buffer.write(0, &data[from..from + bytes]))
+    }
+
+    /// As [`Device::upload`], 64-bit words.
+    ///
+    /// # Errors
+    /// As [`Device::upload`].
+    pub fn upload_words(&self, words: &[u64]) -> Result<CardBuffer> {
+        let put =
+            |buffer: &DmaBuffer, from: usize, bytes: usize| buffer.write_words(0, &words[from / 8..(from + bytes) / 8]);
+        self.upload_pieces(size_of_val(words), put)
+    }
+
+    fn upload_pieces(&self, bytes: usize, put: impl Fn(&DmaBuffer, usize, usize) -> Result<()>) -> Result<CardBuffer> {
+        let core = &self.core;
+        if !core.parameters.can(Opcode::KeyUpload) {
+            return Err(Error::Unsupported { device: self.name().into(), command: Opcode::KeyUpload.name() });
+        }
+        if bytes == 0 {
+            return Err(core.argument("length of an upload", "there is no byte to upload".into()));
+        }
+        let granule = core.memory.granule();
+        let order = locked(&core.memory.uploads);
+        let (range, epoch) = core.allocate_card_memory((bytes as u64).next_multiple_of(granule))?;
+        let card = CardBuffer(Arc::new(Resident { core: Arc::downgrade(core), range, epoch }));
+        for from in (0..bytes).step_by(PIECE_BYTES) {
+            let length = PIECE_BYTES.min(bytes - from);
+            let whole = length.next_multiple_of(granule as usize);
+            let buffer = self.buffer(whole)?;
+            put(&buffer, from, length)?;
+            buffer.write(length, &vec![0; whole - length])?;
+            let command = Command::Upload {
+                source: buffer.slice(0, whole)?,
+                destination: card.slice(from as u64, whole as u64)?,
+            };
+            self.run(0, command)?;
+            self.give_back(buffer);
+        }
+        drop(order);
+        Ok(card)
+    }
+
+    /// Waits until all card memory released so far is wiped.
+    ///
+    /// # Errors
+    /// As [`Device::run`]: memory that could not be wiped is not given out again.
+    pub fn settle_card_memory(&self) -> Result<()> {
+        let _order = locked(&self.core.memory.uploads);
+        self.core.reclaim_card_memory()
+    }
+
+    /// Bytes of card memory that are free, and bytes in all.
+    pub fn card_memory(&self) -> (u64, u64) {
+        self.core.memory.room()
     }
 
     fn last_of(&self, tickets: Vec<Ticket>) -> Result<Done> {
@@ -512,49 +619,179 @@ impl Core {
         Error::Argument { device: self.name.to_string(), what, rule }
     }
 
+    pub(crate) fn device_name(&self) -> String {
+        self.name.to_string()
+    }
+
+    pub(crate) fn card_memory(&self) -> &CardMemory {
+        &self.memory
+    }
+
+    /// The commands that wipe a range of card memory.
+    fn wipes(&self, range: &Range<u64>) -> Vec<Prepared> {
+        let most = layout::MAX_COPY_BYTES / self.memory.granule() * self.memory.granule();
+        let starts = (range.start..range.end).step_by(most as usize);
+        let wipe = |start: u64| {
+            let count = (range.end - start).min(most) as u32;
+            let descriptor = Descriptor { count, destination: start, ..Descriptor::new(Opcode::Wipe) };
+            (descriptor.words(), Held::default())
+        };
+        starts.map(wipe).collect()
+    }
+
+    /// Has a range wiped before it is free again; never waits.
+    pub(crate) fn release_card_memory(&self, range: Range<u64>, epoch: u64) {
+        if self.memory.epoch() != epoch {
+            return;
+        }
+        let tickets = self.enqueue(0, self.wipes(&range), false).unwrap_or_default();
+        self.memory.keep(Wiping { range, tickets }, epoch);
+    }
+
+    /// Waits for the wipes under way and frees what they wiped. Ranges whose wipe failed are kept and tried again.
+    fn reclaim_card_memory(&self) -> Result<()> {
+        let (wiping, epoch) = self.memory.take_wiping();
+        let mut result = Ok(());
+        for Wiping { range, mut tickets } in wiping {
+            let submitted = if tickets.is_empty() { self.enqueue(0, self.wipes(&range), true) } else { Ok(vec![]) };
+            let done = submitted.and_then(|more| {
+                tickets.extend(more);
+                tickets.into_iter().try_for_each(|ticket| ticket.wait().map(drop))
+            });
+            match done {
+                Ok(()) => self.memory.give(range, epoch),
+                Err(error) => {
+                    self.memory.keep(Wiping { range, tickets: vec![] }, epoch);
+                    result = Err(error);
+                }
+            }
+        }
+        result
+    }
+
+    /// The lowest free range of card memory, and the epoch that it belongs to. What is waiting to be wiped is wiped first,
+    /// so that nothing below it is unwritten.
+    fn allocate_card_memory(&self, bytes: u64) -> Result<(Range<u64>, u64)> {
+        self.check_alive()?;
+        self.reclaim_card_memory()?;
+        self.memory.take(bytes).ok_or_else(|| {
+            let (free, total) = self.memory.room();
+            Error::OutOfCardMemory { device: self.name.to_string(), bytes, free, total }
+        })
+    }
+
     /// Checks a command as the card would, and that its memory belongs to this card.
-    fn prepare(&self, command: &Command) -> Result<(Descriptor, [Option<DmaSlice>; 2])> {
+    fn prepare(&self, command: &Command) -> Result<(Descriptor, Held)> {
         let opcode = command.opcode();
         if !self.parameters.can(opcode) {
             return Err(Error::Unsupported { device: self.name.to_string(), command: opcode.name() });
         }
         let mut descriptor = Descriptor::new(opcode);
-        let (source, destination) = match command {
-            Command::Nop => return Ok((descriptor, [None, None])),
+        let mut held = Held::default();
+        match command {
+            Command::Nop => return Ok((descriptor, held)),
             Command::Fence => {
                 descriptor.flags = Flags::FENCE;
-                return Ok((descriptor, [None, None]));
+                return Ok((descriptor, held));
             }
             Command::Copy { source, destination }
             | Command::Ntt { source, destination }
-            | Command::Intt { source, destination } => (source, destination),
-        };
-        if !source.is_in(&self.space) || !destination.is_in(&self.space) {
+            | Command::Intt { source, destination } => {
+                let unit = if opcode == Opcode::Copy { 1 } else { 8u64 << self.parameters.degree_log2 };
+                self.check_lengths(source.len(), destination.len())?;
+                if source.partly_overlaps(destination) {
+                    return Err(self.argument("memory of a command", "source and destination overlap in part".into()));
+                }
+                descriptor.count = self.count(source.len(), unit, "polynomials")?;
+                held.host = [Some(source.clone()), Some(destination.clone())];
+            }
+            Command::Upload { source, destination } => {
+                self.check_lengths(source.len(), destination.len())?;
+                descriptor.count = self.count(source.len(), 1, "bytes")?;
+                descriptor.destination = destination.address();
+                held.host[0] = Some(source.clone());
+                held.card[0] = Some(destination.clone());
+            }
+            Command::Wipe { destination } => {
+                descriptor.count = self.count(destination.len(), 1, "bytes")?;
+                descriptor.destination = destination.address();
+                held.card[0] = Some(destination.clone());
+            }
+            Command::Keyswitch { source, destination, key, settings } => {
+                held.host = [Some(source.clone()), Some(destination.clone())];
+                held.card[1] = Some(key.clone());
+                self.prepare_bootstrap(&mut descriptor, &held, settings)?;
+            }
+            Command::Bootstrap { source, destination, bootstrap_key, keyswitch_key, luts, settings } => {
+                held.host = [Some(source.clone()), Some(destination.clone())];
+                held.card = [Some(bootstrap_key.clone()), keyswitch_key.clone(), Some(luts.clone())];
+                self.prepare_bootstrap(&mut descriptor, &held, settings)?;
+            }
+        }
+        if held.host.iter().flatten().any(|slice| !slice.is_in(&self.space)) {
             return Err(self.argument("memory of a command", "it was allocated on another device".into()));
         }
-        if source.len() != destination.len() {
-            let rule = format!("source has {} bytes, destination {}", source.len(), destination.len());
-            return Err(self.argument("memory of a command", rule));
-        }
-        if source.partly_overlaps(destination) {
-            return Err(self.argument("memory of a command", "source and destination overlap in part".into()));
-        }
-        let unit = match opcode {
-            Opcode::Copy => 1,
-            _ => 8u64 << self.parameters.degree_log2,
-        };
-        if source.len() % unit != 0 {
-            let rule = format!("{} bytes are no whole polynomials of {unit} bytes", source.len());
-            return Err(self.argument("memory of a command", rule));
-        }
-        let too_long = |_| self.argument("memory of a command", format!("{} bytes are too many", source.len()));
-        descriptor.count = u32::try_from(source.len() / unit).map_err(too_long)?;
-        descriptor.source = source.iova().get();
-        descriptor.destination = destination.iova().get();
+        held.card.iter().flatten().try_for_each(|slice| slice.check(self))?;
+        let [source, destination] = held.host.each_ref().map(|slice| slice.as_ref().map(|s| s.iova().get()));
+        descriptor.source = source.unwrap_or(descriptor.source);
+        descriptor.destination = destination.unwrap_or(descriptor.destination);
         descriptor
-            .check(self.parameters.commands, self.parameters.degree_log2)
+            .check(&self.parameters.limits())
             .map_err(|error| self.argument("memory of a command", format!("the card would refuse it: {error:?}")))?;
-        Ok((descriptor, [Some(source.clone()), Some(destination.clone())]))
+        Ok((descriptor, held))
+    }
+
+    fn check_lengths(&self, source: u64, destination: u64) -> Result<()> {
+        if source == destination {
+            return Ok(());
+        }
+        let rule = format!("source has {source} bytes, destination {destination}");
+        Err(self.argument("memory of a command", rule))
+    }
+
+    /// How many units of `unit` bytes a range holds.
+    fn count(&self, bytes: u64, unit: u64, units: &'static str) -> Result<u32> {
+        if !bytes.is_multiple_of(unit) {
+            let rule = format!("{bytes} bytes are no whole {units} of {unit} bytes");
+            return Err(self.argument("memory of a command", rule));
+        }
+        let too_long = |_| self.argument("memory of a command", format!("{bytes} bytes are too many"));
+        u32::try_from(bytes / unit).map_err(too_long)
+    }
+
+    /// Count, operands and lengths of KEYSWITCH and BOOTSTRAP.
+    fn prepare_bootstrap(&self, descriptor: &mut Descriptor, held: &Held, settings: &BootstrapSettings) -> Result<()> {
+        let (log2, lanes) = (self.parameters.degree_log2, self.parameters.lanes);
+        let bad = |rule: String| self.argument("settings of a bootstrap", rule);
+        let keyswitches = descriptor.opcode == Opcode::Keyswitch;
+        if BootstrapSettings::unpack(settings.pack()) != Some(*settings) || (keyswitches && !settings.keyswitch) {
+            return Err(bad(format!("{settings:?} is out of range")));
+        }
+        let [source, destination] = held.host.each_ref().map(Option::as_ref);
+        let (Some(source), Some(destination)) = (source, destination) else { return Ok(()) };
+        let from = 8 * settings.source_words(log2);
+        let to = 8 * settings.destination_words(descriptor.opcode, log2);
+        descriptor.count = self.count(source.len(), from, "ciphertexts")?;
+        self.check_lengths(u64::from(descriptor.count) * to, destination.len())?;
+        if source.overlaps(destination) {
+            return Err(self.argument("memory of a command", "source and destination overlap".into()));
+        }
+        let tables = if settings.lut_each { u64::from(descriptor.count) } else { 1 };
+        let needs = [
+            (!keyswitches, settings.bootstrap_key_bytes(log2), "bootstrapping key"),
+            (settings.keyswitch, settings.keyswitch_key_bytes(log2, lanes), "keyswitching key"),
+            (!keyswitches, tables << (log2 + 3), "look-up tables"),
+        ];
+        for ((slice, (needed, bytes, what)), operand) in held.card.iter().zip(needs).zip(descriptor.operands.iter_mut())
+        {
+            let there = slice.as_ref().map_or(0, CardSlice::len);
+            if needed && there < bytes {
+                return Err(bad(format!("the {what} has {bytes} bytes, its card memory {there}")));
+            }
+            *operand = slice.as_ref().map_or(0, CardSlice::address);
+        }
+        descriptor.operands[3] = settings.pack();
+        Ok(())
     }
 
     fn submit(&self, index: usize, commands: &[Command], wait: bool) -> Result<Vec<Ticket>> {
@@ -609,6 +846,7 @@ impl Core {
 
     /// Programs a card that has just been reset and lets it run.
     fn start(&self, queues: &mut [MutexGuard<'_, Queue>]) -> Result<()> {
+        self.memory.restart();
         let bus = &*self.space.bus;
         let card = Registers(bus);
         bus.set_bus_master(true)?;

@@ -221,7 +221,12 @@ impl DmaSlice {
 
     /// Whether both share bytes without being the same range.
     pub(crate) fn partly_overlaps(&self, other: &DmaSlice) -> bool {
+        self.iova() != other.iova() && self.overlaps(other)
+    }
+
+    /// Whether both share bytes.
+    pub(crate) fn overlaps(&self, other: &DmaSlice) -> bool {
         let (a, b) = (self.iova().get(), other.iova().get());
-        a != b && a < b + other.bytes && b < a + self.bytes
+        a < b + other.bytes && b < a + self.bytes
     }
 }

@@ -195,6 +195,26 @@ pub enum Error {
         /// Why the card was reset.
         reason: String,
     },
+    /// No room on the card for a key set or look-up tables.
+    #[error(
+        "{device}: {bytes} bytes do not fit into card memory ({free} of {total} bytes free); drop keys or tables that are no longer used"
+    )]
+    OutOfCardMemory {
+        /// The device.
+        device: String,
+        /// Bytes asked for.
+        bytes: u64,
+        /// Bytes free, perhaps in pieces.
+        free: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The card was reset and what was uploaded before is gone.
+    #[error("{device}: the card was reset since this key or table was uploaded; upload it again")]
+    CardMemoryLost {
+        /// The device.
+        device: String,
+    },
     /// The device cannot be used any more.
     #[error("{device}: lost ({reason}); reopen the device or choose another")]
     DeviceLost {

@@ -26,6 +26,7 @@
 pub mod address;
 pub mod bus;
 pub mod card;
+mod card_memory;
 pub mod conformance;
 pub mod device;
 pub mod discovery;
@@ -45,6 +46,7 @@ mod sys;
 
 pub use address::{DeviceAddress, PciAddress};
 pub use bus::Bus;
+pub use card_memory::{CardBuffer, CardSlice};
 pub use device::{Command, CompletionMode, Device, DeviceConfig, Health, Ticket};
 pub use dma::{DmaBuffer, DmaSlice};
 pub use error::{Error, Result};

@@ -1,4 +1,5 @@
-//! A card in software: the register map, rings and commands of the real one, with the transforms of the golden model.
+//! A card in software: the register map, rings and commands of the real one, with the transforms and the bootstrap of the
+//! golden model, on keys that it reads from its card memory in the card's own order.
 //!
 //! It runs behind [`crate::in_process::InProcessBus`] or [`crate::vfio_user::server::CardServer`], so that everything
 //! above the card is tested without RTL, and it can misbehave on demand ([`Fault`]), so that everything that can go
@@ -6,10 +7,18 @@
 
 use crate::card::{CardBackend, DmaFault, HostPort};
 use crate::error::{Error, Result};
-use glovebox_golden::{field, ntt::NegacyclicNtt};
-use glovebox_regmap::command::{BASE_COMMANDS, COMPLETION_BYTES, DESCRIPTOR_BYTES};
+use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
+use glovebox_golden::keys::{KeyswitchKey, NttBootstrapKey};
+use glovebox_golden::params::{
+    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, GlweDimension, LweDimension, ModulusSwitchKind,
+    RingDegree,
+};
+use glovebox_golden::{GoldenError, bootstrap, field, ntt::NegacyclicNtt, torus};
+use glovebox_regmap::command::{BOOTSTRAP_COMMANDS, COMPLETION_BYTES, DESCRIPTOR_BYTES};
 use glovebox_regmap::registers::{self, control, ring_control, status};
-use glovebox_regmap::{Completion, Descriptor, Flags, Opcode, Register, StatusCode, layout};
+use glovebox_regmap::{
+    BootstrapSettings, CardLimits, Completion, Descriptor, Flags, Opcode, Register, StatusCode, key_layout, layout,
+};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -23,11 +32,19 @@ pub struct ModelConfig {
     pub degree_log2: u32,
     /// Ring pairs, 1 to 15.
     pub ring_pairs: u32,
+    /// Bytes of card memory, rounded down to whole granules.
+    pub memory_bytes: u64,
+}
+
+impl ModelConfig {
+    fn granule(&self) -> u64 {
+        layout::BEAT_BYTES * u64::from(layout::memory_ports(self.lanes))
+    }
 }
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { lanes: 8, degree_log2: 8, ring_pairs: 2 }
+        Self { lanes: 8, degree_log2: 8, ring_pairs: 2, memory_bytes: 16 << 20 }
     }
 }
 
@@ -66,6 +83,8 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     host: OnceLock<Arc<HostPort>>,
+    /// Card memory. What was not written since reset stays unread by the checks of commands.
+    memory: Mutex<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -94,6 +113,8 @@ struct CardRegisters {
     rings: Vec<Ring>,
     counters: crate::registers::Counters,
     next_ring: usize,
+    /// Bytes of card memory, from 0 on, written since reset.
+    memory_written: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -129,6 +150,7 @@ impl SoftwareCard {
             state: Mutex::new(state),
             changed: Condvar::new(),
             host: OnceLock::new(),
+            memory: Mutex::new(vec![0; (config.memory_bytes / config.granule() * config.granule()) as usize]),
         });
         let worker = Arc::clone(&shared);
         let spawned = std::thread::Builder::new().name("software-card".into()).spawn(move || worker.run());
@@ -207,7 +229,7 @@ impl Shared {
             registers::LANES => self.config.lanes,
             registers::RING_DEGREE_LOG2 => self.config.degree_log2,
             registers::RING_PAIRS => self.config.ring_pairs,
-            registers::COMMANDS => BASE_COMMANDS,
+            registers::COMMANDS => BOOTSTRAP_COMMANDS,
             // "software" in ASCII: there is no Verilog to hash.
             registers::BUILD_ID_0 => long(u64::from_le_bytes(*b"software")),
             registers::BUILD_ID_1 => 0,
@@ -226,6 +248,11 @@ impl Shared {
             registers::INTERRUPT_ENABLE => card.interrupt_enable,
             registers::INTERRUPT_STATUS => card.interrupt_status,
             registers::SCRATCH => card.scratch,
+            registers::CARD_MEMORY_BYTES => long(self.memory().len() as u64),
+            registers::CARD_MEMORY_WRITTEN => long(card.memory_written),
+            registers::CARD_MEMORY_GRANULE => self.config.granule() as u32,
+            registers::CARD_READ_BEATS => long(c.card_read_beats),
+            registers::CARD_WRITE_BEATS => long(c.card_write_beats),
             registers::CYCLES => long(c.cycles),
             registers::BUSY_CYCLES => long(c.busy_cycles),
             registers::READ_BEATS => long(c.read_beats),
@@ -340,7 +367,7 @@ impl Shared {
         }
         drop(state);
         let decoded = Descriptor::decode(&bytes);
-        let checked = decoded.and_then(|d| d.check(BASE_COMMANDS, self.config.degree_log2).map(|()| d));
+        let checked = decoded.and_then(|d| d.check(&self.limits()).map(|()| d));
         let (status, address, work) = match &checked {
             Ok(descriptor) => self.execute(descriptor, host, epoch),
             Err(error) => (error.status(), error.address(), Work::default()),
@@ -405,12 +432,151 @@ impl Shared {
         state
     }
 
+    fn memory(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limits(&self) -> CardLimits {
+        // One lock at a time.
+        let memory_bytes = self.memory().len() as u64;
+        CardLimits {
+            commands: BOOTSTRAP_COMMANDS,
+            degree_log2: self.config.degree_log2,
+            lanes: self.config.lanes,
+            memory_bytes,
+            memory_granule_bytes: self.config.granule(),
+            memory_written_bytes: self.lock().registers.memory_written,
+        }
+    }
+
+    /// KEY_UPLOAD and WIPE, a piece at a time.
+    fn fill(&self, descriptor: &Descriptor, host: &HostPort, epoch: u64) -> (StatusCode, u64, Work) {
+        let mut work = Work { cycles: 16, ..Work::default() };
+        let (total, start) = (u64::from(descriptor.count), descriptor.destination);
+        let mut buffer = vec![0; PIECE.min(total) as usize];
+        let mut done = 0;
+        while done < total {
+            let bytes = &mut buffer[..PIECE.min(total - done) as usize];
+            if descriptor.opcode == Opcode::KeyUpload {
+                if let Err(DmaFault { address }) = host.read(descriptor.source + done, bytes) {
+                    return (StatusCode::ReadFault, address & !(layout::BEAT_BYTES - 1), work);
+                }
+                work.read_beats += bytes.len() as u64 / layout::BEAT_BYTES;
+            }
+            let state = self.lock();
+            if state.epoch != epoch {
+                return (StatusCode::Ok, 0, work);
+            }
+            let at = (start + done) as usize;
+            self.memory()[at..at + bytes.len()].copy_from_slice(bytes);
+            done += bytes.len() as u64;
+        }
+        work.card_write_beats = total / self.config.granule();
+        work.cycles += total / layout::BEAT_BYTES;
+        let mut state = self.lock();
+        if state.epoch == epoch {
+            let written = &mut state.registers.memory_written;
+            *written = (*written).max(start + total);
+        }
+        (StatusCode::Ok, 0, work)
+    }
+
+    /// Words of card memory.
+    fn card_words(&self, address: u64, bytes: u64) -> Vec<u64> {
+        words_of(&self.memory()[address as usize..(address + bytes) as usize])
+    }
+
+    /// KEYSWITCH and BOOTSTRAP by the golden model.
+    fn bootstrap(&self, descriptor: &Descriptor, host: &HostPort, epoch: u64) -> (StatusCode, u64, Work) {
+        let mut work = Work { cycles: 16, ..Work::default() };
+        let Some(settings) = descriptor.settings() else { return (StatusCode::BadOperand, 0, work) };
+        let (from, to) = descriptor.bytes(self.config.degree_log2);
+        let mut input = vec![0; from as usize];
+        if let Err(DmaFault { address }) = host.read(descriptor.source, &mut input) {
+            return (StatusCode::ReadFault, address & !(layout::BEAT_BYTES - 1), work);
+        }
+        let output = match self.bootstrap_words(descriptor, &settings, &words_of(&input), epoch) {
+            Ok(output) => output,
+            Err(error) => {
+                tracing::error!(%error, "the golden model refuses what the card's checks let through");
+                return (StatusCode::BadOperand, 0, work);
+            }
+        };
+        let output: Vec<u8> = output.iter().flat_map(|word| word.to_le_bytes()).collect();
+        if self.lock().epoch != epoch {
+            return (StatusCode::Ok, 0, work);
+        }
+        if let Err(DmaFault { address }) = host.write(descriptor.destination, &output) {
+            return (StatusCode::WriteFault, address & !(layout::BEAT_BYTES - 1), work);
+        }
+        work.read_beats = from.div_ceil(layout::BEAT_BYTES);
+        work.write_beats = to.div_ceil(layout::BEAT_BYTES);
+        let degree = 1u64 << self.config.degree_log2;
+        let steps = u64::from(descriptor.count) * u64::from(settings.dimension) * u64::from(settings.pbs_levels);
+        work.cycles += steps * (2 * degree / u64::from(self.config.lanes)).max(1);
+        (StatusCode::Ok, 0, work)
+    }
+
+    fn bootstrap_words(
+        &self,
+        descriptor: &Descriptor,
+        settings: &BootstrapSettings,
+        input: &[u64],
+        epoch: u64,
+    ) -> std::result::Result<Vec<u64>, GoldenError> {
+        let (log2, lanes) = (self.config.degree_log2, self.config.lanes);
+        let degree = 1usize << log2;
+        let p = golden_parameters(settings, degree);
+        let [bsk, ksk, lut, _] = descriptor.operands;
+        let bootstraps = descriptor.opcode == Opcode::Bootstrap;
+        let keyswitch_key = if settings.keyswitch {
+            let words = self.card_words(ksk, settings.keyswitch_key_bytes(log2, lanes));
+            let columns = layout::keyswitch_columns(lanes) as usize;
+            Some(KeyswitchKey::from_words(&p, golden_keyswitch_key(&words, &p, settings, columns))?)
+        } else {
+            None
+        };
+        let bootstrap_key = if bootstraps {
+            let words = self.card_words(bsk, settings.bootstrap_key_bytes(log2));
+            Some(NttBootstrapKey::from_words(&p, golden_bootstrap_key(&words, &p, lanes))?)
+        } else {
+            None
+        };
+        let stride = degree / usize::from(settings.functions).next_power_of_two();
+        let mut output = vec![];
+        for (index, words) in input.chunks_exact(settings.source_words(log2) as usize).enumerate() {
+            if self.lock().epoch != epoch {
+                break;
+            }
+            let mut small = LweCiphertext::from_words(words.to_vec());
+            if let Some(key) = &keyswitch_key {
+                small = bootstrap::keyswitch(&p, key, &small)?;
+            }
+            let Some(key) = &bootstrap_key else {
+                output.extend_from_slice(small.words());
+                continue;
+            };
+            let table = if settings.lut_each { index as u64 } else { 0 };
+            let body = self.card_words(lut + table * 8 * degree as u64, 8 * degree as u64);
+            let switched = torus::modulus_switch(small.words(), &p);
+            let turned = bootstrap::blind_rotation(&p, key, &GlweCiphertext::trivial(1, &body), &switched)?;
+            for function in 0..usize::from(settings.functions) {
+                output.extend(bootstrap::sample_extract(&turned, function * stride)?.into_words());
+            }
+        }
+        Ok(output)
+    }
+
     /// Carries a checked command out, a piece at a time; gives up once the card has been reset.
     fn execute(&self, descriptor: &Descriptor, host: &HostPort, epoch: u64) -> (StatusCode, u64, Work) {
-        const PIECE: u64 = 64 << 10;
+        match descriptor.opcode {
+            Opcode::KeyUpload | Opcode::Wipe => return self.fill(descriptor, host, epoch),
+            Opcode::Keyswitch | Opcode::Bootstrap => return self.bootstrap(descriptor, host, epoch),
+            _ => {}
+        }
         let degree_bytes = 8u64 << self.config.degree_log2;
         let mut work = Work { cycles: 16, ..Work::default() };
-        let total = descriptor.bytes(self.config.degree_log2);
+        let (total, _) = descriptor.bytes(self.config.degree_log2);
         let piece = if descriptor.opcode == Opcode::Copy { PIECE } else { degree_bytes };
         let mut buffer = vec![0; piece.min(total) as usize];
         let mut done = 0;
@@ -448,10 +614,7 @@ impl Shared {
     }
 
     fn transform(&self, bytes: &mut [u8], forward: bool) {
-        let mut words: Vec<u64> = bytes
-            .chunks_exact(8)
-            .map(|chunk| field::reduce(chunk.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))))
-            .collect();
+        let mut words: Vec<u64> = words_of(bytes).into_iter().map(field::reduce).collect();
         let done = if forward {
             self.transform.forward_bit_reversed(&mut words)
         } else {
@@ -466,6 +629,74 @@ impl Shared {
     }
 }
 
+/// Bytes that a command moves at a time.
+const PIECE: u64 = 64 << 10;
+
+fn words_of(bytes: &[u8]) -> Vec<u64> {
+    let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    bytes.chunks_exact(8).map(word).collect()
+}
+
+/// The parameters that a command's run-time values stand for.
+fn golden_parameters(settings: &BootstrapSettings, degree: usize) -> BootstrapParameters {
+    let kind = if settings.centred { ModulusSwitchKind::CenteredMean } else { ModulusSwitchKind::Standard };
+    BootstrapParameters {
+        lwe_dimension: LweDimension(settings.dimension.into()),
+        glwe_dimension: GlweDimension(1),
+        ring_degree: RingDegree(degree),
+        pbs_base_log: DecompositionBaseLog(settings.pbs_base_log.into()),
+        pbs_level: DecompositionLevelCount(settings.pbs_levels.into()),
+        ks_base_log: DecompositionBaseLog(settings.ks_base_log.into()),
+        ks_level: DecompositionLevelCount(settings.ks_levels.into()),
+        ks_modulus_log2: 64 / u32::from(settings.ks_words_per_slot),
+        modulus_switch: kind,
+    }
+}
+
+/// A bootstrapping key in golden's order and scale from card memory: [`key_layout`]'s order undone, the first four components
+/// times 2^(64 - (l - i) B), by which they were divided.
+fn golden_bootstrap_key(words: &[u64], p: &BootstrapParameters, lanes: u32) -> Vec<u64> {
+    let (degree, levels) = (p.ring_degree.0, p.pbs_level.0);
+    let points = (lanes as usize / 2).clamp(1, degree);
+    let mut key = vec![0; p.bootstrap_key_len()];
+    for (block, (from, to)) in
+        words.chunks_exact(key_layout::COMPONENTS * degree).zip(key.chunks_exact_mut(4 * degree)).enumerate()
+    {
+        let scale = field::pow(2, 64 - (levels - block % levels) as u64 * u64::from(p.pbs_base_log.0));
+        for (beat, group) in from.chunks_exact(key_layout::COMPONENTS * points).enumerate() {
+            // Components are rows within columns; golden has columns within rows.
+            for (component, part) in [0, 2, 1, 3].into_iter().zip(group.chunks_exact(points)) {
+                for (point, &word) in part.iter().enumerate() {
+                    to[component * degree + beat * points + point] = field::mul(word, scale);
+                }
+            }
+        }
+    }
+    key
+}
+
+/// A keyswitching key in golden's order from card memory: words at the top of 64 bits, padding dropped.
+fn golden_keyswitch_key(
+    slots: &[u64],
+    p: &BootstrapParameters,
+    settings: &BootstrapSettings,
+    columns: usize,
+) -> Vec<u64> {
+    let per_slot = usize::from(settings.ks_words_per_slot);
+    let bits = 64 / per_slot as u32;
+    let small = p.lwe_dimension.0 + 1;
+    let entries = p.ring_degree.0 * p.ks_level.0;
+    let groups = entries.div_ceil(per_slot);
+    let mut key = vec![0; entries * small];
+    for (entry, row) in key.chunks_exact_mut(small).enumerate() {
+        for (column, word) in row.iter_mut().enumerate() {
+            let slot = ((column / columns) * groups + entry / per_slot) * columns + column % columns;
+            *word = slots[slot] >> (bits * (entry % per_slot) as u32) << (64 - bits);
+        }
+    }
+    key
+}
+
 /// What a command cost.
 #[derive(Default)]
 struct Work {
@@ -474,6 +705,7 @@ struct Work {
     write_beats: u64,
     ntt_beats: u64,
     intt_beats: u64,
+    card_write_beats: u64,
 }
 
 impl CardRegisters {
@@ -499,6 +731,7 @@ impl CardRegisters {
         c.write_beats += work.write_beats + 1;
         c.ntt_beats += work.ntt_beats;
         c.intt_beats += work.intt_beats;
+        c.card_write_beats += work.card_write_beats;
         if status == StatusCode::Ok {
             c.commands_done += 1;
         } else {

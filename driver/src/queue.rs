@@ -5,6 +5,7 @@
 //! submission head lies between what was consumed before and what was submitted.
 
 use crate::bus::Bus;
+use crate::card_memory::CardSlice;
 use crate::dma::{DmaBuffer, DmaSlice, DmaSpace};
 use crate::error::{Error, Result};
 use crate::registers::Registers;
@@ -22,6 +23,13 @@ pub struct Done {
     pub cycles: u64,
 }
 
+/// The memory that a command names.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    pub(crate) host: [Option<DmaSlice>; 2],
+    pub(crate) card: [Option<CardSlice>; 3],
+}
+
 /// A command that waits for its completion.
 pub(crate) struct Pending {
     /// The opcode byte, and its name for messages.
@@ -29,8 +37,8 @@ pub(crate) struct Pending {
     pub(crate) deadline: Instant,
     pub(crate) timeout: Duration,
     pub(crate) reply: Sender<Result<Done>>,
-    /// Keeps the memory mapped that the card reads and writes.
-    _memory: [Option<DmaSlice>; 2],
+    /// Keeps the memory that the card reads and writes.
+    _memory: Held,
 }
 
 struct Slot {
@@ -126,7 +134,7 @@ impl Queue {
     pub(crate) fn push(
         &mut self,
         mut words: [u64; DESCRIPTOR_BYTES / 8],
-        memory: [Option<DmaSlice>; 2],
+        memory: Held,
         timeout: Duration,
         reply: Sender<Result<Done>>,
     ) {

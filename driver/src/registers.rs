@@ -3,7 +3,7 @@
 use crate::bus::Bus;
 use crate::error::{Error, Result};
 use glovebox_regmap::registers::{self, Register};
-use glovebox_regmap::{Opcode, layout};
+use glovebox_regmap::{CardLimits, Opcode, layout};
 
 /// What a card says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct CardParameters {
     pub vectors: u32,
     /// Bit k: knows opcode k.
     pub commands: u32,
+    /// Bytes of card memory; 0 if there is none.
+    pub card_memory_bytes: u64,
+    /// Addresses and lengths in card memory are multiples of this many bytes.
+    pub card_memory_granule_bytes: u32,
     /// First 16 bytes of the SHA-256 of its Verilog: the firmware identity.
     pub build_id: [u8; 16],
 }
@@ -33,6 +37,18 @@ impl CardParameters {
     /// Whether the card knows the command.
     pub fn can(&self, opcode: Opcode) -> bool {
         self.commands & opcode.capability() != 0
+    }
+
+    /// What decides whether the card takes a descriptor; all of its memory counts as written.
+    pub fn limits(&self) -> CardLimits {
+        CardLimits {
+            commands: self.commands,
+            degree_log2: self.degree_log2,
+            lanes: self.lanes,
+            memory_bytes: self.card_memory_bytes,
+            memory_granule_bytes: self.card_memory_granule_bytes.into(),
+            memory_written_bytes: self.card_memory_bytes,
+        }
     }
 
     /// The firmware identity in hexadecimal.
@@ -64,6 +80,30 @@ pub struct Counters {
     pub ntt_beats: u64,
     /// Coefficient groups into the inverse transform.
     pub intt_beats: u64,
+    /// Granules read from card memory.
+    pub card_read_beats: u64,
+    /// Granules written to card memory.
+    pub card_write_beats: u64,
+    /// Cycles in which a batch's ciphertexts were being taken in.
+    pub load_cycles: u64,
+    /// Cycles in which a keyswitch was under way.
+    pub keyswitch_cycles: u64,
+    /// Cycles in which a modulus switch was under way.
+    pub switch_cycles: u64,
+    /// Cycles in which a batch waited for the blind rotation of the one before.
+    pub rotation_waits: u64,
+    /// Cycles in which a blind rotation was under way.
+    pub rotation_cycles: u64,
+    /// Cycles in which a sample extraction was under way.
+    pub extract_cycles: u64,
+    /// Cycles in which blind rotation waited for its key.
+    pub bsk_stalls: u64,
+    /// Cycles in which the keyswitch waited for its key.
+    pub ksk_stalls: u64,
+    /// Cycles in which the multipliers of forward transforms and products worked.
+    pub forward_active: u64,
+    /// Cycles in which the multipliers of inverse transforms worked.
+    pub inverse_active: u64,
 }
 
 /// The registers of a card.
@@ -127,16 +167,28 @@ impl Registers<'_> {
         let pairs = layout::MAX_RING_PAIRS;
         let ring_pairs = within("number of ring pairs", registers::RING_PAIRS, 1, pairs, "is not in 1 to 15")?;
         let vectors = within("number of vectors", registers::VECTORS, 1, 2048, "is not in 1 to 2048")?;
+        let minor = registers::map_version::MINOR.get(version) as u16;
+        let (mut memory_bytes, mut granule) = (0, layout::BEAT_BYTES as u32);
+        if minor >= 1 {
+            memory_bytes = self.read64(registers::CARD_MEMORY_BYTES)?;
+            let rule = "is not in 64 to 1024";
+            granule = within("granule of card memory", registers::CARD_MEMORY_GRANULE, 64, 1024, rule)?;
+            if !granule.is_power_of_two() {
+                return Err(self.bad("granule of card memory", granule.to_string(), "is no power of two"));
+            }
+        }
         let mut build_id = [0; 16];
         build_id[..8].copy_from_slice(&self.read64(registers::BUILD_ID_0)?.to_le_bytes());
         build_id[8..].copy_from_slice(&self.read64(registers::BUILD_ID_1)?.to_le_bytes());
         Ok(CardParameters {
-            map_version: (major, registers::map_version::MINOR.get(version) as u16),
+            map_version: (major, minor),
             lanes,
             degree_log2,
             ring_pairs,
             vectors,
             commands: self.read(registers::COMMANDS)?,
+            card_memory_bytes: memory_bytes,
+            card_memory_granule_bytes: granule,
             build_id,
         })
     }
@@ -153,6 +205,18 @@ impl Registers<'_> {
             commands_failed: self.read64(registers::COMMANDS_FAILED)?,
             ntt_beats: self.read64(registers::NTT_BEATS)?,
             intt_beats: self.read64(registers::INTT_BEATS)?,
+            card_read_beats: self.read64(registers::CARD_READ_BEATS)?,
+            card_write_beats: self.read64(registers::CARD_WRITE_BEATS)?,
+            load_cycles: self.read64(registers::LOAD_CYCLES)?,
+            keyswitch_cycles: self.read64(registers::KEYSWITCH_CYCLES)?,
+            switch_cycles: self.read64(registers::SWITCH_CYCLES)?,
+            rotation_waits: self.read64(registers::ROTATION_WAITS)?,
+            rotation_cycles: self.read64(registers::ROTATION_CYCLES)?,
+            extract_cycles: self.read64(registers::EXTRACT_CYCLES)?,
+            bsk_stalls: self.read64(registers::BSK_STALLS)?,
+            ksk_stalls: self.read64(registers::KSK_STALLS)?,
+            forward_active: self.read64(registers::FORWARD_ACTIVE)?,
+            inverse_active: self.read64(registers::INVERSE_ACTIVE)?,
         })
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 fn configurations() -> [ModelConfig; 3] {
     [
         ModelConfig::default(),
-        ModelConfig { lanes: 32, degree_log2: 11, ring_pairs: 1 },
-        ModelConfig { lanes: 4, degree_log2: 4, ring_pairs: 15 },
+        ModelConfig { lanes: 32, degree_log2: 11, ring_pairs: 1, ..ModelConfig::default() },
+        ModelConfig { lanes: 4, degree_log2: 4, ring_pairs: 15, ..ModelConfig::default() },
     ]
 }
 

@@ -293,6 +293,24 @@ pub struct NttBootstrapKey {
 }
 
 impl NttBootstrapKey {
+    /// Takes the words of an existing key in the layout above, in `[0, p)`.
+    ///
+    /// # Errors
+    /// [`GoldenError::Length`] if their number does not fit the parameters, [`GoldenError::Parameter`] if a word is not
+    /// canonical.
+    pub fn from_words(parameters: &BootstrapParameters, words: Vec<u64>) -> Result<Self, GoldenError> {
+        parameters.validate()?;
+        expect_len("bootstrapping key", parameters.bootstrap_key_len(), words.len())?;
+        match words.iter().find(|&&word| word >= crate::field::P) {
+            Some(word) => Err(GoldenError::Parameter {
+                name: "bootstrapping key",
+                value: word.to_string(),
+                rule: "words of a transformed key are below p".into(),
+            }),
+            None => Ok(Self { words }),
+        }
+    }
+
     /// The words, canonical in `[0, p)`.
     pub fn words(&self) -> &[u64] {
         &self.words

@@ -1,4 +1,4 @@
-/* Register map of the Glovebox card, version 1.0.
+/* Register map of the Glovebox card, version 1.1.
  * Generated from the crate glovebox-regmap; do not edit.
  * A 64-bit register is two 32-bit words, low word first. */
 #ifndef GLOVEBOX_REGS_H
@@ -7,7 +7,7 @@
 #define GLOVEBOX_PCI_VENDOR_ID 0xf4e0u
 #define GLOVEBOX_PCI_DEVICE_ID 0xb0cu
 #define GLOVEBOX_MAP_MAJOR 0x1u
-#define GLOVEBOX_MAP_MINOR 0x0u
+#define GLOVEBOX_MAP_MINOR 0x1u
 #define GLOVEBOX_ID_MAGIC 0x474c5658u
 #define GLOVEBOX_BAR0_SIZE 0x10000u
 #define GLOVEBOX_MSIX_TABLE 0x8000u
@@ -44,6 +44,9 @@
 #define GLOVEBOX_INTERRUPT_ENABLE 0x0048u /* RW */
 #define GLOVEBOX_INTERRUPT_STATUS 0x004cu /* W1C */
 #define GLOVEBOX_SCRATCH 0x0050u /* RW */
+#define GLOVEBOX_CARD_MEMORY_BYTES 0x0058u /* RO */
+#define GLOVEBOX_CARD_MEMORY_WRITTEN 0x0060u /* RO */
+#define GLOVEBOX_CARD_MEMORY_GRANULE 0x0068u /* RO */
 #define GLOVEBOX_CYCLES 0x0080u /* RO */
 #define GLOVEBOX_BUSY_CYCLES 0x0088u /* RO */
 #define GLOVEBOX_READ_BEATS 0x0090u /* RO */
@@ -54,6 +57,18 @@
 #define GLOVEBOX_COMMANDS_FAILED 0x00b8u /* RO */
 #define GLOVEBOX_NTT_BEATS 0x00c0u /* RO */
 #define GLOVEBOX_INTT_BEATS 0x00c8u /* RO */
+#define GLOVEBOX_CARD_READ_BEATS 0x00d0u /* RO */
+#define GLOVEBOX_CARD_WRITE_BEATS 0x00d8u /* RO */
+#define GLOVEBOX_LOAD_CYCLES 0x00e0u /* RO */
+#define GLOVEBOX_KEYSWITCH_CYCLES 0x00e8u /* RO */
+#define GLOVEBOX_SWITCH_CYCLES 0x00f0u /* RO */
+#define GLOVEBOX_ROTATION_WAITS 0x00f8u /* RO */
+#define GLOVEBOX_ROTATION_CYCLES 0x0100u /* RO */
+#define GLOVEBOX_EXTRACT_CYCLES 0x0108u /* RO */
+#define GLOVEBOX_BSK_STALLS 0x0110u /* RO */
+#define GLOVEBOX_KSK_STALLS 0x0118u /* RO */
+#define GLOVEBOX_FORWARD_ACTIVE 0x0120u /* RO */
+#define GLOVEBOX_INVERSE_ACTIVE 0x0128u /* RO */
 
 /* Offsets in a ring pair's block. */
 #define GLOVEBOX_RING_CONTROL 0x0000u /* RW */
@@ -78,6 +93,7 @@
 #define GLOVEBOX_OP_KEYSWITCH 7u
 #define GLOVEBOX_OP_BOOTSTRAP 8u
 #define GLOVEBOX_OP_KEY_UPLOAD 9u
+#define GLOVEBOX_OP_WIPE 10u
 
 #define GLOVEBOX_STATUS_OK 0u
 #define GLOVEBOX_STATUS_BAD_OPCODE 1u
@@ -91,6 +107,8 @@
 #define GLOVEBOX_STATUS_NO_KEY_SET 9u
 #define GLOVEBOX_STATUS_NO_LUT 10u
 #define GLOVEBOX_STATUS_OUT_OF_CARD_MEMORY 11u
+#define GLOVEBOX_STATUS_CARD_READ_FAULT 12u
+#define GLOVEBOX_STATUS_CARD_WRITE_FAULT 13u
 #define GLOVEBOX_STATUS_FETCH_FAULT 32u
 #define GLOVEBOX_STATUS_COMPLETION_FAULT 33u
 #define GLOVEBOX_STATUS_RING_OVERRUN 34u

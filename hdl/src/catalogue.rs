@@ -66,7 +66,7 @@ impl Design {
                 return Err(HdlError::Parameter { design: name.to_string(), parameter, value, supported });
             }
         }
-        if kind == Kind::Bootstrap && 2 * degree / lanes < Shape::MIN_BEATS {
+        if matches!(kind, Kind::Bootstrap | Kind::Card) && 2 * degree / lanes < Shape::MIN_BEATS {
             let supported = DEGREES.iter().filter(|&d| 2 * d / lanes >= Shape::MIN_BEATS);
             let supported = supported.map(usize::to_string).collect::<Vec<_>>().join(", ");
             return Err(HdlError::Parameter {
@@ -171,24 +171,27 @@ impl Design {
 impl Design {
     fn card(&self) -> Result<String, HdlError> {
         let comment = format!(
-            "Glovebox: the card. NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
-             s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory (AXI4, 512 bits).\n\
+            "Glovebox: the card. Bootstraps, NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
+             s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory, m_mem: card memory (AXI4, 512 bits).\n\
              {RING_PAIRS} ring pairs; synchronous reset, active high; interrupt_request: one pulse a vector and message.\n\
-             Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest.",
+             Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest, and\n\
+             card_memory_beats to the 64-byte beats of card memory.",
             self.degree, self.lanes
         );
         let [forward, inverse] =
             [Transform::Forward, Transform::Inverse].map(|t| Plan::new(t, self.lanes, self.degree));
         macro_rules! card {
-            ($l:literal) => {
-                generate(&self.top, &comment, move || GloveboxCard::<$l, RING_PAIRS>::new(&forward, &inverse))
+            ($l:literal, $p:literal, $w:literal, $v:literal) => {
+                generate(&self.top, &comment, move || {
+                    GloveboxCard::<$l, RING_PAIRS, $p, $w, $v>::new(&forward, &inverse)
+                })
             };
         }
         match self.lanes {
-            4 => card!(4),
-            8 => card!(8),
-            32 => card!(32),
-            _ => card!(128),
+            4 => card!(4, 1, 8, 4),
+            8 => card!(8, 1, 8, 8),
+            32 => card!(32, 2, 16, 16),
+            _ => card!(128, 8, 64, 32),
         }
     }
 }
@@ -280,8 +283,9 @@ mod tests {
         assert!(Design::new("ntt-forward", 5, 256).unwrap_err().to_string().contains("4, 8, 32, 128"));
         assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
         assert!(Design::new("bootstrap", 128, 256).unwrap_err().to_string().contains("1024, 2048"));
+        assert!(Design::new("card", 128, 256).unwrap_err().to_string().contains("1024, 2048"));
         // All lanes and degrees, but the bootstrap's shortest frame.
-        assert_eq!(Design::all().len(), 2 + 4 * 4 * 3 - 1);
+        assert_eq!(Design::all().len(), 2 + 4 * 4 * 3 - 2);
     }
 
     #[test]

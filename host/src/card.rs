@@ -1,18 +1,26 @@
-//! The card backend: bootstraps with the card's transforms.
+//! The card backend: whole bootstraps on a card that has them, else bootstraps with the card's transforms.
 //!
-//! What the card does in RTL runs on the card: every forward and inverse transform of a blind rotation. Keyswitch,
-//! rotation, decomposition and the multiply-accumulate between the transforms run on the host until the card has them.
+//! A card with the command BOOTSTRAP keeps the keys in its memory: they are uploaded at the first batch, and again after a
+//! reset of the card. What its bootstrap has no form for (k > 1, tables with a mask, coefficients that are no functions of a
+//! many-LUT, moduli of the keyswitch other than 2^64, 2^32, 2^21, keys that do not fit its memory) runs with the
+//! transforms on the card and the rest on the host.
 
 use crate::Error;
-use crate::cpu::{CpuEngine, CpuKeys, Precision};
+use crate::cpu::{CpuEngine, CpuKeys, Luts, Precision};
 use crate::device::Device;
 use crate::engine::{Backend, Batch, CardStats};
 use crate::evaluation::EvaluationKeys;
-use glovebox_driver::{self as driver, Counters, DeviceAddress};
+use glovebox_driver::{self as driver, CardBuffer, Command, Counters, DeviceAddress};
 use glovebox_golden::bootstrap::sample_extract;
+use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::GlweCiphertext;
 use glovebox_golden::keys::NttBootstrapKey;
+use glovebox_golden::params::ModulusSwitchKind;
 use glovebox_golden::{field, torus};
+use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
+use glovebox_regmap::layout::keyswitch_columns;
+use glovebox_regmap::{BootstrapSettings, Opcode};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The first card of this machine that can be opened.
 pub(crate) fn first_usable() -> Option<Device> {
@@ -28,7 +36,19 @@ pub(crate) struct CardBackend {
     cpu: CpuEngine,
     keys: CpuKeys,
     bootstrap_key: NttBootstrapKey,
+    evaluation: EvaluationKeys,
+    resident: Mutex<Option<ResidentKeys>>,
 }
+
+/// Keys in card memory.
+#[derive(Clone)]
+struct ResidentKeys {
+    bootstrap_key: Arc<CardBuffer>,
+    keyswitch_key: Arc<CardBuffer>,
+}
+
+/// Ciphertexts of one command.
+const CIPHERTEXTS: usize = 1024;
 
 impl CardBackend {
     pub(crate) fn open(device: &Device, keys: &EvaluationKeys) -> Result<Self, Error> {
@@ -54,7 +74,96 @@ impl CardBackend {
             cpu: CpuEngine::new(None),
             keys: CpuKeys::new(parameters, keys.keyswitch_key(), keys.bootstrap_key(), Precision::Exact)?,
             bootstrap_key: keys.bootstrap_key().to_ntt(parameters)?,
+            evaluation: keys.clone(),
+            resident: Mutex::default(),
         })
+    }
+
+    /// The card's settings for a batch, if its bootstrap has a form for it.
+    fn settings(&self, batch: &Batch<'_>, count: usize) -> Option<BootstrapSettings> {
+        let p = self.keys.parameters();
+        let (degree, glwe, functions) = (p.ring_degree.0, p.glwe_len(), batch.extract.len());
+        let stride = degree / functions.next_power_of_two();
+        let regular = batch.extract.iter().enumerate().all(|(f, &index)| index == f * stride);
+        let trivial = (0..count).all(|i| batch.luts.of(i, glwe)[..glwe - degree].iter().all(|&word| word == 0));
+        if !self.card.parameters().can(Opcode::Bootstrap) || p.glwe_dimension.0 != 1 || !regular || !trivial {
+            return None;
+        }
+        let settings = BootstrapSettings {
+            dimension: p.lwe_dimension.0.try_into().ok()?,
+            pbs_base_log: p.pbs_base_log.0.try_into().ok()?,
+            pbs_levels: p.pbs_level.0.try_into().ok()?,
+            ks_base_log: p.ks_base_log.0.try_into().ok()?,
+            ks_levels: p.ks_level.0.try_into().ok()?,
+            ks_words_per_slot: match p.ks_modulus_log2 {
+                64 => 1,
+                32 => 2,
+                21 => 3,
+                _ => return None,
+            },
+            centred: p.modulus_switch == ModulusSwitchKind::CenteredMean,
+            keyswitch: true,
+            lut_each: matches!(batch.luts, Luts::Each(_)),
+            functions: functions.try_into().ok()?,
+        };
+        BootstrapSettings::unpack(settings.pack()).filter(|unpacked| *unpacked == settings)
+    }
+
+    /// The keys in card memory, uploaded if they are not there.
+    fn resident_keys(&self) -> Result<ResidentKeys, Error> {
+        let mut resident = self.resident.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keys) = &*resident {
+            return Ok(keys.clone());
+        }
+        let (p, lanes) = (self.keys.parameters(), self.card.parameters().lanes);
+        let components = bootstrap_key_words(p, &self.bootstrap_key)?;
+        let bootstrap_key =
+            self.card.upload_words(&stripe_bootstrap_key(&components, p.ring_degree.0, lanes as usize))?;
+        let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
+        let columns = keyswitch_columns(lanes) as usize;
+        let words = self.evaluation.keyswitch_key().words();
+        let keyswitch_key =
+            self.card.upload_words(&stripe_keyswitch_key(words, p.lwe_dimension.0 + 1, columns, form))?;
+        let keys = ResidentKeys { bootstrap_key: Arc::new(bootstrap_key), keyswitch_key: Arc::new(keyswitch_key) };
+        *resident = Some(keys.clone());
+        Ok(keys)
+    }
+
+    /// A batch by the card alone.
+    fn bootstrap_on_card(
+        &self,
+        batch: &Batch<'_>,
+        settings: BootstrapSettings,
+        outputs: &mut [u64],
+    ) -> Result<(), Error> {
+        let p = self.keys.parameters();
+        let (big, degree, glwe) = (p.big_lwe_dimension().0 + 1, p.ring_degree.0, p.glwe_len());
+        let keys = self.resident_keys()?;
+        let pieces = batch.inputs.chunks(CIPHERTEXTS * big);
+        let results = outputs.chunks_mut(CIPHERTEXTS * big * batch.extract.len());
+        for (piece, (inputs, outputs)) in pieces.zip(results).enumerate() {
+            let count = inputs.len() / big;
+            let tables = if settings.lut_each { count } else { 1 };
+            let bodies: Vec<u64> = (0..tables)
+                .flat_map(|i| &batch.luts.of(piece * CIPHERTEXTS + i, glwe)[glwe - degree..])
+                .copied()
+                .collect();
+            let luts = self.card.upload_words(&bodies)?;
+            let source = self.card.allocate(size_of_val(inputs))?;
+            source.write_words(0, inputs)?;
+            let destination = self.card.allocate(size_of_val(outputs))?;
+            let command = Command::Bootstrap {
+                source: source.whole(),
+                destination: destination.whole(),
+                bootstrap_key: keys.bootstrap_key.whole(),
+                keyswitch_key: Some(keys.keyswitch_key.whole()),
+                luts: luts.whole(),
+                settings,
+            };
+            self.card.run(0, command)?;
+            destination.read_words(0, outputs)?;
+        }
+        Ok(())
     }
 
     /// The external products of one step for every accumulator that turns in it, added in place.
@@ -106,6 +215,19 @@ impl Backend for CardBackend {
         let p = self.keys.parameters();
         let (big, small, glwe) = (p.big_lwe_dimension().0 + 1, p.lwe_dimension.0 + 1, p.glwe_len());
         let count = batch.inputs.len() / big;
+        if let Some(settings) = self.settings(batch, count) {
+            let mut result = self.bootstrap_on_card(batch, settings, outputs);
+            if matches!(result, Err(Error::Driver(driver::Error::CardMemoryLost { .. }))) {
+                // The card was reset since: once more, with the keys uploaded again.
+                *self.resident.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                result = self.bootstrap_on_card(batch, settings, outputs);
+            }
+            match result {
+                // No room for the keys: the transforms alone need none.
+                Err(Error::Driver(driver::Error::OutOfCardMemory { .. })) => {}
+                result => return result,
+            }
+        }
         let mut switched_words = vec![0; count * small];
         self.cpu.keyswitch(&self.keys, batch.inputs, &mut switched_words)?;
         let switched: Vec<_> = switched_words.chunks_exact(small).map(|c| torus::modulus_switch(c, p)).collect();

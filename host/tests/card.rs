@@ -124,3 +124,23 @@ fn full_size_bootstrap_on_the_card_equals_golden() {
     let stats = card.stats();
     assert!(stats.fallbacks == 0 && stats.card.commands > 0, "{stats:?}");
 }
+
+#[test]
+fn whole_bootstraps_run_on_the_card_alone_with_keys_uploaded_once() {
+    let set = params::TOY_INSECURE;
+    let f = fixture(set, 8);
+    let functions: [&dyn Fn(u64) -> u64; 1] = [&|x| x];
+    let lut = Lut::many_encoded(&set, &functions).unwrap();
+    let inputs = f.client.encrypt(&[4, 5]).unwrap();
+    let card = Engine::open(&f.device, &f.keys).unwrap();
+    let golden = Engine::open(&Device::Golden, &f.keys).unwrap();
+    let batch = Batch { inputs: &inputs, luts: Luts::One(lut.ciphertext().words()), extract: &[0, 128] };
+    let expected = golden.bootstrap(&batch).unwrap();
+    assert_eq!(card.bootstrap(&batch).unwrap(), expected);
+    let first = card.stats().card;
+    assert_eq!(first.transforms, 0, "{first:?}");
+    assert_eq!(card.bootstrap(&batch).unwrap(), expected);
+    // A table, a bootstrap, and the wipe of the first or second table.
+    let second = card.stats().card;
+    assert!(second.commands - first.commands <= 4 && second.transforms == 0, "{first:?} {second:?}");
+}

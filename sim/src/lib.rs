@@ -1,5 +1,6 @@
 //! The Glovebox RTL running in Verilator: model binding, memory and PCIe models, the card as a vfio-user server.
 
+mod axi;
 pub mod card;
 mod error;
 pub mod synthesis;

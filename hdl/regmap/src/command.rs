@@ -5,10 +5,22 @@
 //! | word | bits | meaning |
 //! |---|---|---|
 //! | 0 | 7:0 opcode, 15:8 flags, 31:16 zero, 63:32 tag | what to do and the name of its completion |
-//! | 1 | 31:0 count, 63:32 zero | polynomials (NTT, INTT) or bytes (COPY) |
-//! | 2 | source address | |
-//! | 3 | destination address | |
-//! | 4 to 7 | operands | zero for the commands of today; key set, LUT and sizes for those to come |
+//! | 1 | 31:0 count, 63:32 zero | polynomials (NTT, INTT), bytes (COPY, KEY_UPLOAD, WIPE) or ciphertexts (KEYSWITCH, BOOTSTRAP) |
+//! | 2 | source address | in host memory |
+//! | 3 | destination address | in host memory; in card memory for KEY_UPLOAD and WIPE |
+//! | 4 | card address of the bootstrapping key | BOOTSTRAP |
+//! | 5 | card address of the keyswitching key | KEYSWITCH, BOOTSTRAP with keyswitch |
+//! | 6 | card address of the look-up table or tables: N words each, one after another | BOOTSTRAP |
+//! | 7 | [`BootstrapSettings`] | KEYSWITCH, BOOTSTRAP |
+//!
+//! Words and parts that a command has no use for are ignored. The order of keys in card memory is
+//! [`crate::key_layout`]'s. Ciphertexts are words of 64 bits, one ciphertext after another without gaps: N + 1 words each;
+//! n + 1 where the keyswitch ends (KEYSWITCH) or is left out (BOOTSTRAP without keyswitch). A BOOTSTRAP of several
+//! functions gives the results of a ciphertext one after another.
+//!
+//! **Card memory** is addressed by bytes from 0. Addresses and lengths in it are multiples of its granule (register
+//! `CARD_MEMORY_GRANULE`). What has not been written since reset cannot be read: the card keeps the length of the part
+//! from 0 on that has been (`CARD_MEMORY_WRITTEN`), and KEY_UPLOAD and WIPE leave no gap behind it.
 //!
 //! A completion is 32 bytes. Its last word holds the phase bit, and the card writes that word no earlier than the
 //! others, so a reader that sees the phase turn may read the rest.
@@ -74,9 +86,10 @@ codes! {
         Intt = 4, "INTT", "Inverse of NTT, 1/N included: bit-reversed order in, natural out, results in [0, p).";
         PointwiseMac = 5, "POINTWISE_MAC", "Reserved: pointwise multiply-accumulate of polynomials.";
         LweLinear = 6, "LWE_LINEAR", "Reserved: linear operations on LWE ciphertexts.";
-        Keyswitch = 7, "KEYSWITCH", "Reserved: LWE keyswitch.";
-        Bootstrap = 8, "BOOTSTRAP", "Reserved: keyswitch, blind rotation and sample extraction.";
-        KeyUpload = 9, "KEY_UPLOAD", "Reserved: loads a key set or a LUT into card memory.";
+        Keyswitch = 7, "KEYSWITCH", "Keyswitches `count` ciphertexts.";
+        Bootstrap = 8, "BOOTSTRAP", "Bootstraps `count` ciphertexts: keyswitch (if asked for), modulus switch, blind rotation, sample extraction.";
+        KeyUpload = 9, "KEY_UPLOAD", "Copies `count` bytes from host memory to card memory.";
+        Wipe = 10, "WIPE", "Sets `count` bytes of card memory to 0.";
     }
 }
 
@@ -87,12 +100,16 @@ impl Opcode {
     }
 }
 
-/// The `COMMANDS` register of a card that does what this version of the map defines.
+/// The `COMMANDS` register of a card with transforms and card memory.
 pub const BASE_COMMANDS: u32 = Opcode::Nop.capability()
     | Opcode::Fence.capability()
     | Opcode::Copy.capability()
     | Opcode::Ntt.capability()
-    | Opcode::Intt.capability();
+    | Opcode::Intt.capability()
+    | Opcode::KeyUpload.capability()
+    | Opcode::Wipe.capability();
+/// The `COMMANDS` register of a card that also bootstraps.
+pub const BOOTSTRAP_COMMANDS: u32 = BASE_COMMANDS | Opcode::Keyswitch.capability() | Opcode::Bootstrap.capability();
 
 codes! {
     /// How a command ended, or which card-wide fault stopped the card.
@@ -100,15 +117,17 @@ codes! {
         Ok = 0, "OK", "The command ended well.";
         BadOpcode = 1, "BAD_OPCODE", "The card does not know the opcode.";
         ReservedBits = 2, "RESERVED_BITS", "A reserved bit of the descriptor is set.";
-        BadCount = 3, "BAD_COUNT", "The count is zero or above the command's limit.";
+        BadCount = 3, "BAD_COUNT", "The count is zero, above the command's limit, or no multiple of the granule of card memory.";
         BadSource = 4, "BAD_SOURCE", "The source address is not 64-byte aligned or its range wraps.";
-        BadDestination = 5, "BAD_DESTINATION", "The destination address is not 64-byte aligned or its range wraps.";
+        BadDestination = 5, "BAD_DESTINATION", "The destination address is misaligned, its range wraps, or card memory before it has not been written since reset.";
         ReadFault = 6, "READ_FAULT", "Host memory refused a read at the fault address.";
         WriteFault = 7, "WRITE_FAULT", "Host memory refused a write in the burst at the fault address.";
         BadOperand = 8, "BAD_OPERAND", "An operand is out of range or names something that does not exist.";
-        NoKeySet = 9, "NO_KEY_SET", "Reserved: the key set is not resident.";
-        NoLut = 10, "NO_LUT", "Reserved: the LUT is not resident.";
-        OutOfCardMemory = 11, "OUT_OF_CARD_MEMORY", "Reserved: the card has no room for a key set.";
+        NoKeySet = 9, "NO_KEY_SET", "A key reaches beyond the card memory written since reset.";
+        NoLut = 10, "NO_LUT", "A look-up table reaches beyond the card memory written since reset.";
+        OutOfCardMemory = 11, "OUT_OF_CARD_MEMORY", "The destination reaches beyond the end of card memory.";
+        CardReadFault = 12, "CARD_READ_FAULT", "Card memory refused a read of the key or table at the fault address.";
+        CardWriteFault = 13, "CARD_WRITE_FAULT", "Card memory refused a write in the burst at the fault address.";
         FetchFault = 32, "FETCH_FAULT", "Card-wide: host memory refused the read of a descriptor.";
         CompletionFault = 33, "COMPLETION_FAULT", "Card-wide: host memory refused the write of a completion.";
         RingOverrun = 34, "RING_OVERRUN", "Card-wide: a doorbell is further ahead than the ring is long.";
@@ -154,6 +173,138 @@ impl Flags {
     }
 }
 
+/// Run-time values of KEYSWITCH and BOOTSTRAP: word 7 of their descriptor.
+///
+/// | bits | field |
+/// |---|---|
+/// | 10:0 | n |
+/// | 16:11 | log2 of the bootstrap's base |
+/// | 18:17 | levels of the bootstrap |
+/// | 21:19 | log2 of the keyswitch's base |
+/// | 25:22 | levels of the keyswitch |
+/// | 27:26 | words of the keyswitching key in 64 bits: 1, 2 or 3 (64, 32, 21 bits; also the modulus of small ciphertexts) |
+/// | 28 | modulus switch: 0 standard, 1 centred mean |
+/// | 29 | 1: keyswitch first, 0: the source holds small ciphertexts (BOOTSTRAP only) |
+/// | 30 | 1: a table for each ciphertext, 0: one for all |
+/// | 35:31 | functions a table; they are N / (functions rounded up to a power of two) coefficients apart |
+/// | 63:36 | zero |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootstrapSettings {
+    /// Dimension n of small ciphertexts, 1 to 1023.
+    pub dimension: u16,
+    /// log2 of the bootstrap's base, 1 to 32; `base_log * levels` at most 36.
+    pub pbs_base_log: u8,
+    /// Levels of the bootstrap, 1 to 3.
+    pub pbs_levels: u8,
+    /// log2 of the keyswitch's base, 1 to 4.
+    pub ks_base_log: u8,
+    /// Levels of the keyswitch, 1 to 8; its digits fit a word of its key: `base_log * levels` at most 21 for words of 21
+    /// bits.
+    pub ks_levels: u8,
+    /// Words of the keyswitching key in 64 bits, 1 to 3.
+    pub ks_words_per_slot: u8,
+    /// Centred modulus switch.
+    pub centred: bool,
+    /// Keyswitch first.
+    pub keyswitch: bool,
+    /// A table for each ciphertext.
+    pub lut_each: bool,
+    /// Functions a table, 1 to 16.
+    pub functions: u8,
+}
+
+impl BootstrapSettings {
+    /// The word of the descriptor. Values that do not fit their field are cut.
+    pub const fn pack(&self) -> u64 {
+        (self.dimension as u64 & 0x7ff)
+            | (self.pbs_base_log as u64 & 0x3f) << 11
+            | (self.pbs_levels as u64 & 3) << 17
+            | (self.ks_base_log as u64 & 7) << 19
+            | (self.ks_levels as u64 & 0xf) << 22
+            | (self.ks_words_per_slot as u64 & 3) << 26
+            | (self.centred as u64) << 28
+            | (self.keyswitch as u64) << 29
+            | (self.lut_each as u64) << 30
+            | (self.functions as u64 & 0x1f) << 31
+    }
+
+    /// Reads the word of a descriptor; `None` if a value is out of range or a reserved bit set.
+    pub const fn unpack(word: u64) -> Option<Self> {
+        let settings = Self {
+            dimension: (word & 0x7ff) as u16,
+            pbs_base_log: (word >> 11 & 0x3f) as u8,
+            pbs_levels: (word >> 17 & 3) as u8,
+            ks_base_log: (word >> 19 & 7) as u8,
+            ks_levels: (word >> 22 & 0xf) as u8,
+            ks_words_per_slot: (word >> 26 & 3) as u8,
+            centred: word >> 28 & 1 == 1,
+            keyswitch: word >> 29 & 1 == 1,
+            lut_each: word >> 30 & 1 == 1,
+            functions: (word >> 31 & 0x1f) as u8,
+        };
+        let s = &settings;
+        let fits = word >> 36 == 0
+            && s.dimension >= 1
+            && s.dimension <= layout::MAX_DIMENSION
+            && s.pbs_base_log >= 1
+            && s.pbs_base_log <= 32
+            && s.pbs_levels >= 1
+            && s.pbs_base_log as u64 * s.pbs_levels as u64 <= layout::MAX_KEPT_BITS
+            && s.ks_base_log >= 1
+            && s.ks_base_log <= 4
+            && s.ks_levels >= 1
+            && s.ks_levels <= 8
+            && s.ks_words_per_slot >= 1
+            && (s.ks_words_per_slot < 3 || s.ks_base_log as u64 * s.ks_levels as u64 <= 21)
+            && s.functions >= 1
+            && s.functions <= 16;
+        if fits { Some(settings) } else { None }
+    }
+
+    /// Bytes of the bootstrapping key on a card of ring degree `2^degree_log2`.
+    pub const fn bootstrap_key_bytes(&self, degree_log2: u32) -> u64 {
+        (self.dimension as u64 * self.pbs_levels as u64 * 6 * 8) << degree_log2
+    }
+
+    /// Bytes of the keyswitching key on a card of this ring degree and number of lanes.
+    pub const fn keyswitch_key_bytes(&self, degree_log2: u32, lanes: u32) -> u64 {
+        let columns = layout::keyswitch_columns(lanes);
+        let blocks = (self.dimension as u64 + 1).div_ceil(columns);
+        let groups = ((self.ks_levels as u64) << degree_log2).div_ceil(self.ks_words_per_slot as u64);
+        blocks * groups * columns * 8
+    }
+
+    /// Words of a ciphertext of the source of `opcode`.
+    pub const fn source_words(&self, degree_log2: u32) -> u64 {
+        if self.keyswitch { (1 << degree_log2) + 1 } else { self.dimension as u64 + 1 }
+    }
+
+    /// Words that each ciphertext gives.
+    pub const fn destination_words(&self, opcode: Opcode, degree_log2: u32) -> u64 {
+        match opcode {
+            Opcode::Keyswitch => self.dimension as u64 + 1,
+            _ => ((1 << degree_log2) + 1) * self.functions as u64,
+        }
+    }
+}
+
+/// What decides whether a card takes a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CardLimits {
+    /// Its `COMMANDS` register.
+    pub commands: u32,
+    /// log2 of its ring degree.
+    pub degree_log2: u32,
+    /// Its lanes.
+    pub lanes: u32,
+    /// Bytes of card memory.
+    pub memory_bytes: u64,
+    /// Addresses and lengths in card memory are multiples of this many bytes.
+    pub memory_granule_bytes: u64,
+    /// Bytes of card memory, from 0 on, written since reset.
+    pub memory_written_bytes: u64,
+}
+
 /// A command as the card reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
@@ -163,13 +314,13 @@ pub struct Descriptor {
     pub flags: Flags,
     /// Comes back in the completion.
     pub tag: u32,
-    /// Polynomials or bytes, by opcode.
+    /// Polynomials, bytes or ciphertexts, by opcode.
     pub count: u32,
     /// Source address.
     pub source: u64,
     /// Destination address.
     pub destination: u64,
-    /// Operands of the commands to come.
+    /// Words 4 to 7.
     pub operands: [u64; 4],
 }
 
@@ -185,8 +336,16 @@ pub enum DescriptorError {
     BadCount(u32),
     /// Misaligned, or the range wraps.
     BadSource(u64),
-    /// Misaligned, or the range wraps.
+    /// Misaligned, the range wraps, or card memory before it has not been written.
     BadDestination(u64),
+    /// An operand is out of range.
+    BadOperand,
+    /// The key at this card address is not there.
+    NoKeySet(u64),
+    /// The table at this card address is not there.
+    NoLut(u64),
+    /// The range at this card address reaches beyond the end.
+    OutOfCardMemory(u64),
 }
 
 impl DescriptorError {
@@ -198,13 +357,21 @@ impl DescriptorError {
             DescriptorError::BadCount(_) => StatusCode::BadCount,
             DescriptorError::BadSource(_) => StatusCode::BadSource,
             DescriptorError::BadDestination(_) => StatusCode::BadDestination,
+            DescriptorError::BadOperand => StatusCode::BadOperand,
+            DescriptorError::NoKeySet(_) => StatusCode::NoKeySet,
+            DescriptorError::NoLut(_) => StatusCode::NoLut,
+            DescriptorError::OutOfCardMemory(_) => StatusCode::OutOfCardMemory,
         }
     }
 
     /// The fault address of the completion.
     pub const fn address(self) -> u64 {
         match self {
-            DescriptorError::BadSource(address) | DescriptorError::BadDestination(address) => address,
+            DescriptorError::BadSource(address)
+            | DescriptorError::BadDestination(address)
+            | DescriptorError::NoKeySet(address)
+            | DescriptorError::NoLut(address)
+            | DescriptorError::OutOfCardMemory(address) => address,
             _ => 0,
         }
     }
@@ -265,39 +432,108 @@ impl Descriptor {
         })
     }
 
-    /// Bytes that the command reads and writes on a card of ring degree `2^degree_log2`.
-    pub fn bytes(&self, degree_log2: u32) -> u64 {
+    /// The run-time values of KEYSWITCH and BOOTSTRAP, if in range.
+    pub const fn settings(&self) -> Option<BootstrapSettings> {
+        BootstrapSettings::unpack(self.operands[3])
+    }
+
+    /// Bytes that the command reads from its source and writes to its destination on a card of ring degree
+    /// `2^degree_log2`; 0 for settings out of range.
+    pub fn bytes(&self, degree_log2: u32) -> (u64, u64) {
+        let count = u64::from(self.count);
         match self.opcode {
-            Opcode::Copy => u64::from(self.count),
-            Opcode::Ntt | Opcode::Intt => u64::from(self.count) << (degree_log2 + 3),
-            _ => 0,
+            Opcode::Copy | Opcode::KeyUpload => (count, count),
+            Opcode::Wipe => (0, count),
+            Opcode::Ntt | Opcode::Intt => (count << (degree_log2 + 3), count << (degree_log2 + 3)),
+            Opcode::Keyswitch | Opcode::Bootstrap => self.settings().map_or((0, 0), |settings| {
+                let to = settings.destination_words(self.opcode, degree_log2);
+                (8 * count * settings.source_words(degree_log2), 8 * count * to)
+            }),
+            _ => (0, 0),
         }
     }
 
-    /// Checks the command as the card does before it starts: capability, count, source, destination.
+    /// Checks the command as the card does before it starts: capability, count, settings, source, destination, operands.
     ///
     /// # Errors
     /// The first rule that the command breaks.
-    pub fn check(&self, commands: u32, degree_log2: u32) -> Result<(), DescriptorError> {
-        if commands & self.opcode.capability() == 0 {
+    pub fn check(&self, card: &CardLimits) -> Result<(), DescriptorError> {
+        if card.commands & self.opcode.capability() == 0 {
             return Err(DescriptorError::BadOpcode(self.opcode.code()));
         }
+        let on_card = matches!(self.opcode, Opcode::KeyUpload | Opcode::Wipe);
+        let bootstraps = matches!(self.opcode, Opcode::Keyswitch | Opcode::Bootstrap);
         let limit = match self.opcode {
-            Opcode::Copy => layout::MAX_COPY_BYTES,
+            Opcode::Copy | Opcode::KeyUpload | Opcode::Wipe => layout::MAX_COPY_BYTES,
             Opcode::Ntt | Opcode::Intt => layout::MAX_POLYNOMIALS,
+            Opcode::Keyswitch | Opcode::Bootstrap => layout::MAX_CIPHERTEXTS,
             _ => return Ok(()),
         };
-        if self.count == 0 || u64::from(self.count) > limit {
+        let granule = card.memory_granule_bytes.max(layout::ADDRESS_ALIGNMENT);
+        let whole = !on_card || u64::from(self.count).is_multiple_of(granule);
+        if self.count == 0 || u64::from(self.count) > limit || !whole {
             return Err(DescriptorError::BadCount(self.count));
         }
-        let bytes = self.bytes(degree_log2);
-        let fits =
-            |address: u64| address.is_multiple_of(layout::ADDRESS_ALIGNMENT) && address.checked_add(bytes).is_some();
-        if !fits(self.source) {
+        if bootstraps && self.settings().is_none_or(|s| self.opcode == Opcode::Keyswitch && !s.keyswitch) {
+            return Err(DescriptorError::BadOperand);
+        }
+        let (from, to) = self.bytes(card.degree_log2);
+        let fits = |address: u64, bytes: u64| {
+            address.is_multiple_of(layout::ADDRESS_ALIGNMENT) && address.checked_add(bytes).is_some()
+        };
+        if self.opcode != Opcode::Wipe && !fits(self.source, from) {
             return Err(DescriptorError::BadSource(self.source));
         }
-        if !fits(self.destination) {
+        if on_card {
+            return self.check_card_range(card, granule, to);
+        }
+        if !fits(self.destination, to) {
             return Err(DescriptorError::BadDestination(self.destination));
+        }
+        match self.settings().filter(|_| bootstraps) {
+            Some(settings) => self.check_residents(card, granule, &settings),
+            None => Ok(()),
+        }
+    }
+
+    fn check_card_range(&self, card: &CardLimits, granule: u64, bytes: u64) -> Result<(), DescriptorError> {
+        if !self.destination.is_multiple_of(granule) {
+            return Err(DescriptorError::BadDestination(self.destination));
+        }
+        if self.destination.checked_add(bytes).is_none_or(|end| end > card.memory_bytes) {
+            return Err(DescriptorError::OutOfCardMemory(self.destination));
+        }
+        if self.destination > card.memory_written_bytes {
+            return Err(DescriptorError::BadDestination(self.destination));
+        }
+        Ok(())
+    }
+
+    fn check_residents(
+        &self,
+        card: &CardLimits,
+        granule: u64,
+        settings: &BootstrapSettings,
+    ) -> Result<(), DescriptorError> {
+        let [bsk, ksk, lut, _] = self.operands;
+        let bootstrap = self.opcode == Opcode::Bootstrap;
+        let aligned = |used: bool, address: u64| !used || address.is_multiple_of(granule);
+        if !aligned(bootstrap, bsk) || !aligned(settings.keyswitch, ksk) || !aligned(bootstrap, lut) {
+            return Err(DescriptorError::BadOperand);
+        }
+        let there = |used: bool, address: u64, bytes: u64| {
+            let end = address.checked_add(bytes.next_multiple_of(granule));
+            !used || end.is_some_and(|end| end <= card.memory_written_bytes)
+        };
+        if !there(bootstrap, bsk, settings.bootstrap_key_bytes(card.degree_log2)) {
+            return Err(DescriptorError::NoKeySet(bsk));
+        }
+        if !there(settings.keyswitch, ksk, settings.keyswitch_key_bytes(card.degree_log2, card.lanes)) {
+            return Err(DescriptorError::NoKeySet(ksk));
+        }
+        let tables = if settings.lut_each { u64::from(self.count) } else { 1 };
+        if !there(bootstrap, lut, tables << (card.degree_log2 + 3)) {
+            return Err(DescriptorError::NoLut(lut));
         }
         Ok(())
     }
@@ -391,6 +627,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const CARD: CardLimits = CardLimits {
+        commands: BOOTSTRAP_COMMANDS,
+        degree_log2: 8,
+        lanes: 8,
+        memory_bytes: 1 << 20,
+        memory_granule_bytes: 128,
+        memory_written_bytes: 1 << 19,
+    };
+
     fn descriptor() -> impl Strategy<Value = Descriptor> {
         (0..Opcode::ALL.len(), 0u8..4, any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>(), any::<[u64; 4]>())
             .prop_map(|(opcode, flags, tag, count, source, destination, operands)| Descriptor {
@@ -427,9 +672,11 @@ mod tests {
             match Descriptor::decode(&bytes) {
                 Ok(d) => {
                     prop_assert_eq!(d.encode(), bytes);
-                    if d.check(u32::MAX, degree).is_ok() && d.bytes(degree) > 0 {
-                        prop_assert_eq!((d.source | d.destination) % 64, 0);
-                        prop_assert!(d.destination.checked_add(d.bytes(degree)).is_some());
+                    let card = CardLimits { commands: u32::MAX, degree_log2: degree, ..CARD };
+                    if d.check(&card).is_ok() && d.bytes(degree).1 > 0 {
+                        prop_assert!(d.opcode == Opcode::Wipe || d.source % 64 == 0);
+                        prop_assert_eq!(d.destination % 64, 0);
+                        prop_assert!(d.destination.checked_add(d.bytes(degree).1).is_some());
                     }
                 }
                 Err(e) => prop_assert!(e.status() != StatusCode::Ok && !e.status().is_card_wide()),
@@ -455,7 +702,7 @@ mod tests {
     #[test]
     fn checks_name_the_first_broken_rule() {
         let ok = Descriptor { count: 3, source: 0x1000, destination: 0x2000, ..Descriptor::new(Opcode::Ntt) };
-        let check = |d: Descriptor| d.check(BASE_COMMANDS, 8);
+        let check = |d: Descriptor| d.check(&CardLimits { commands: BASE_COMMANDS, ..CARD });
         assert_eq!(check(ok), Ok(()));
         assert_eq!(check(Descriptor { count: 0, ..ok }), Err(DescriptorError::BadCount(0)));
         assert_eq!(check(Descriptor { count: 0x1_0000, ..ok }), Err(DescriptorError::BadCount(0x1_0000)));
@@ -465,5 +712,92 @@ mod tests {
         assert_eq!(check(Descriptor { opcode: Opcode::Bootstrap, ..ok }), Err(DescriptorError::BadOpcode(8)));
         assert_eq!(check(Descriptor { opcode: Opcode::Nop, count: 0, source: 1, ..ok }), Ok(()));
         assert_eq!(check(Descriptor { opcode: Opcode::Copy, count: u32::MAX, ..ok }), Ok(()));
+    }
+
+    #[test]
+    fn card_memory_rules_name_the_first_broken_one() {
+        let ok = Descriptor { count: 256, source: 64, destination: 1 << 19, ..Descriptor::new(Opcode::KeyUpload) };
+        let check = |d: Descriptor| d.check(&CARD);
+        assert_eq!(check(ok), Ok(()));
+        assert_eq!(check(Descriptor { count: 192, ..ok }), Err(DescriptorError::BadCount(192)));
+        assert_eq!(check(Descriptor { source: 8, ..ok }), Err(DescriptorError::BadSource(8)));
+        assert_eq!(check(Descriptor { opcode: Opcode::Wipe, source: 8, ..ok }), Ok(()));
+        assert_eq!(check(Descriptor { destination: 64, ..ok }), Err(DescriptorError::BadDestination(64)));
+        let gap = (1 << 19) + 128;
+        assert_eq!(check(Descriptor { destination: gap, ..ok }), Err(DescriptorError::BadDestination(gap)));
+        let end = (1 << 20) - 128;
+        assert_eq!(check(Descriptor { destination: end, ..ok }), Err(DescriptorError::OutOfCardMemory(end)));
+        let far = 0u64.wrapping_sub(128);
+        assert_eq!(check(Descriptor { destination: far, ..ok }), Err(DescriptorError::OutOfCardMemory(far)));
+    }
+
+    #[test]
+    fn bootstrap_rules_name_the_first_broken_one() {
+        let settings = BootstrapSettings {
+            dimension: 10,
+            pbs_base_log: 23,
+            pbs_levels: 1,
+            ks_base_log: 4,
+            ks_levels: 4,
+            ks_words_per_slot: 1,
+            centred: true,
+            keyswitch: true,
+            lut_each: true,
+            functions: 3,
+        };
+        assert_eq!(BootstrapSettings::unpack(settings.pack()), Some(settings));
+        // 6 components of 10 steps; ceil(11 / 2) blocks of 1024 entries of 2 columns.
+        assert_eq!(settings.bootstrap_key_bytes(8), 10 * 6 * 256 * 8);
+        assert_eq!(settings.keyswitch_key_bytes(8, 8), 6 * 1024 * 2 * 8);
+        let ok = Descriptor {
+            count: 2,
+            source: 0x1_0000,
+            destination: 0x2_0000,
+            operands: [0, 1 << 17, (1 << 19) - 4096, settings.pack()],
+            ..Descriptor::new(Opcode::Bootstrap)
+        };
+        let with = |change: &dyn Fn(&mut BootstrapSettings)| {
+            let mut changed = settings;
+            change(&mut changed);
+            Descriptor { operands: [ok.operands[0], ok.operands[1], ok.operands[2], changed.pack()], ..ok }
+        };
+        let check = |d: Descriptor| d.check(&CARD);
+        assert_eq!(check(ok), Ok(()));
+        assert_eq!(ok.bytes(8), (2 * 257 * 8, 2 * 3 * 257 * 8));
+        assert_eq!(check(Descriptor { count: 4096, ..ok }), Err(DescriptorError::BadCount(4096)));
+        assert_eq!(check(Descriptor { count: 3, ..ok }), Err(DescriptorError::NoLut((1 << 19) - 4096)));
+        assert_eq!(check(Descriptor { source: 8, ..ok }), Err(DescriptorError::BadSource(8)));
+        type Change = &'static dyn Fn(&mut BootstrapSettings);
+        let bad: [Change; 11] = [
+            &|s| (s.ks_levels, s.ks_words_per_slot) = (6, 3),
+            &|s| s.dimension = 0,
+            &|s| s.dimension = 1024,
+            &|s| s.pbs_base_log = 37,
+            &|s| s.pbs_levels = 2,
+            &|s| s.pbs_levels = 0,
+            &|s| s.ks_base_log = 5,
+            &|s| s.ks_levels = 9,
+            &|s| s.ks_words_per_slot = 0,
+            &|s| s.functions = 0,
+            &|s| s.functions = 17,
+        ];
+        for change in bad {
+            assert_eq!(check(with(change)), Err(DescriptorError::BadOperand), "{:?}", with(change).settings());
+        }
+        let without = with(&|s| s.keyswitch = false);
+        assert_eq!(check(without), Ok(()));
+        assert_eq!(without.bytes(8).0, 2 * 11 * 8);
+        assert_eq!(check(Descriptor { opcode: Opcode::Keyswitch, ..without }), Err(DescriptorError::BadOperand));
+        let operands = |i: usize, address: u64| {
+            let mut operands = ok.operands;
+            operands[i] = address;
+            Descriptor { operands, ..ok }
+        };
+        assert_eq!(check(operands(0, 64)), Err(DescriptorError::BadOperand));
+        assert_eq!(check(operands(0, 1 << 19)), Err(DescriptorError::NoKeySet(1 << 19)));
+        assert_eq!(check(operands(1, (1 << 19) - 128)), Err(DescriptorError::NoKeySet((1 << 19) - 128)));
+        assert_eq!(check(operands(3, settings.pack() | 1 << 63)), Err(DescriptorError::BadOperand));
+        let keyswitch = Descriptor { opcode: Opcode::Keyswitch, ..operands(0, u64::MAX) };
+        assert_eq!(check(keyswitch), Ok(()), "a keyswitch has no use for the bootstrapping key");
     }
 }

@@ -21,7 +21,7 @@ pub const FAULT_VECTOR: u16 = 0;
 /// Major version of this map; a driver refuses a card with another one.
 pub const MAP_MAJOR: u16 = 1;
 /// Minor version of this map: additions that an older driver may ignore.
-pub const MAP_MINOR: u16 = 0;
+pub const MAP_MINOR: u16 = 1;
 /// Value of the `ID` register, "GLVX" in ASCII.
 pub const ID_MAGIC: u32 = u32::from_be_bytes(*b"GLVX");
 
@@ -46,3 +46,25 @@ pub const RING_ALIGNMENT: u64 = 4096;
 pub const MAX_POLYNOMIALS: u64 = 0xffff;
 /// Most bytes of one copy command.
 pub const MAX_COPY_BYTES: u64 = 0xffff_ffff;
+/// Most ciphertexts of one KEYSWITCH or BOOTSTRAP.
+pub const MAX_CIPHERTEXTS: u64 = 0xfff;
+/// Largest dimension n of a small ciphertext.
+pub const MAX_DIMENSION: u16 = 1023;
+/// Most bits that a bootstrap's decomposition keeps: log2 of its base times its levels.
+pub const MAX_KEPT_BITS: u64 = 36;
+
+/// Columns that the keyswitch of a card of `lanes` lanes does at a time.
+pub const fn keyswitch_columns(lanes: u32) -> u64 {
+    if lanes < 4 { 1 } else { (lanes / 4) as u64 }
+}
+
+/// AXI ports to card memory of a card of `lanes` lanes, so that the key stream fills the multipliers.
+///
+/// Granule by granule card memory is striped over them: port i holds beat i of each granule of `64 * ports` bytes.
+pub const fn memory_ports(lanes: u32) -> u32 {
+    match lanes {
+        0..=16 => 1,
+        17..=64 => 2,
+        _ => 8,
+    }
+}

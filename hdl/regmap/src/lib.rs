@@ -4,6 +4,7 @@
 //!   offsets, the driver has no other way to name one, and [`document`] writes the C header and the Markdown table
 //!   that are committed beside this crate (`registers.md`, `glovebox_regs.h`; a test compares them with their source).
 //! * [`command`] holds the 64-byte descriptor and the 32-byte completion, with encoders and hostile-safe decoders.
+//! * [`key_layout`] holds the order of keys in card memory.
 //! * [`layout`] holds the numbers both sides agree on: PCI identity, BAR size, alignment, limits.
 //!
 //! The crate is `no_std` (with `alloc` for the generators) and has no dependencies.
@@ -18,5 +19,5 @@ pub mod key_layout;
 pub mod layout;
 pub mod registers;
 
-pub use command::{Completion, Descriptor, DescriptorError, Flags, Opcode, StatusCode};
+pub use command::{BootstrapSettings, CardLimits, Completion, Descriptor, DescriptorError, Flags, Opcode, StatusCode};
 pub use registers::{Access, Field, Register, RegisterOffset, RingRegister};

@@ -196,6 +196,9 @@ register_table! { REGISTERS, Register, plain;
     INTERRUPT_ENABLE @ 0x048, 32, ReadWrite, Some(0), NONE, "Bit v lets vector v interrupt.";
     INTERRUPT_STATUS @ 0x04c, 32, WriteOneToClear, Some(0), NONE, "Bit v: vector v had a reason to interrupt since it was cleared.";
     SCRATCH @ 0x050, 32, ReadWrite, Some(0), NONE, "Has no effect; shows that registers can be written.";
+    CARD_MEMORY_BYTES @ 0x058, 64, ReadOnly, None, NONE, "Bytes of card memory; 0 if there is none.";
+    CARD_MEMORY_WRITTEN @ 0x060, 64, ReadOnly, Some(0), NONE, "Bytes of card memory, from 0 on, that were written since reset; nothing beyond can be read.";
+    CARD_MEMORY_GRANULE @ 0x068, 32, ReadOnly, None, NONE, "Addresses and lengths in card memory are multiples of this many bytes: 64 for each port to it.";
     CYCLES @ 0x080, 64, ReadOnly, None, NONE, "Clock cycles since reset.";
     BUSY_CYCLES @ 0x088, 64, ReadOnly, Some(0), NONE, "Cycles in which a command was being executed.";
     READ_BEATS @ 0x090, 64, ReadOnly, Some(0), NONE, "Beats read from host memory, descriptors included.";
@@ -206,6 +209,18 @@ register_table! { REGISTERS, Register, plain;
     COMMANDS_FAILED @ 0x0b8, 64, ReadOnly, Some(0), NONE, "Commands that ended with an error.";
     NTT_BEATS @ 0x0c0, 64, ReadOnly, Some(0), NONE, "Groups of LANES coefficients that entered the forward transform.";
     INTT_BEATS @ 0x0c8, 64, ReadOnly, Some(0), NONE, "Groups of LANES coefficients that entered the inverse transform.";
+    CARD_READ_BEATS @ 0x0d0, 64, ReadOnly, Some(0), NONE, "Granules read from card memory.";
+    CARD_WRITE_BEATS @ 0x0d8, 64, ReadOnly, Some(0), NONE, "Granules written to card memory.";
+    LOAD_CYCLES @ 0x0e0, 64, ReadOnly, Some(0), NONE, "Cycles in which a batch's ciphertexts were being taken in.";
+    KEYSWITCH_CYCLES @ 0x0e8, 64, ReadOnly, Some(0), NONE, "Cycles in which a keyswitch was under way.";
+    SWITCH_CYCLES @ 0x0f0, 64, ReadOnly, Some(0), NONE, "Cycles in which a modulus switch was under way.";
+    ROTATION_WAITS @ 0x0f8, 64, ReadOnly, Some(0), NONE, "Cycles in which a batch waited for the blind rotation of the one before.";
+    ROTATION_CYCLES @ 0x100, 64, ReadOnly, Some(0), NONE, "Cycles in which a blind rotation was under way.";
+    EXTRACT_CYCLES @ 0x108, 64, ReadOnly, Some(0), NONE, "Cycles in which a sample extraction was under way.";
+    BSK_STALLS @ 0x110, 64, ReadOnly, Some(0), NONE, "Cycles in which blind rotation waited for its key.";
+    KSK_STALLS @ 0x118, 64, ReadOnly, Some(0), NONE, "Cycles in which the keyswitch waited for its key.";
+    FORWARD_ACTIVE @ 0x120, 64, ReadOnly, Some(0), NONE, "Cycles in which the multipliers of the forward transforms and of the products worked.";
+    INVERSE_ACTIVE @ 0x128, 64, ReadOnly, Some(0), NONE, "Cycles in which the multipliers of the inverse transforms worked.";
 }
 
 register_table! { RING_REGISTERS, RingRegister, RingRegister;

@@ -18,11 +18,15 @@
 
 pub mod arbiter;
 pub mod axi_lite;
+pub mod bootstrap;
 pub mod burst;
 pub mod check;
 pub mod counter;
 pub mod dma_switch;
 pub mod fifo;
+pub mod gather;
+pub mod memory;
+pub mod memory_port;
 pub mod read_dma;
 pub mod reduce;
 pub mod registers;
@@ -31,6 +35,7 @@ pub mod ring;
 pub mod sequencer;
 pub mod top;
 pub mod transfer;
+pub mod upload;
 pub mod write_dma;
 
 pub use top::{GloveboxCard, RING_PAIRS};

@@ -13,12 +13,13 @@
 //! `build_id` to the first 16 bytes of the SHA-256 of the Verilog file, first byte lowest.
 
 use super::counter::Counter;
+use crate::bootstrap::engine::COUNTER;
 use crate::prelude::*;
 use glovebox_regmap::layout;
 use glovebox_regmap::registers::{self, Register, control, status};
 
 /// Counters, in the order of `step`.
-pub const COUNTERS: [Register; 10] = [
+pub const COUNTERS: [Register; 12] = [
     registers::CYCLES,
     registers::BUSY_CYCLES,
     registers::READ_BEATS,
@@ -29,6 +30,22 @@ pub const COUNTERS: [Register; 10] = [
     registers::COMMANDS_FAILED,
     registers::NTT_BEATS,
     registers::INTT_BEATS,
+    registers::CARD_READ_BEATS,
+    registers::CARD_WRITE_BEATS,
+];
+
+/// Counters that the bootstrap engine keeps, in its order.
+pub const ENGINE_COUNTERS: [Register; 10] = [
+    registers::LOAD_CYCLES,
+    registers::KEYSWITCH_CYCLES,
+    registers::SWITCH_CYCLES,
+    registers::ROTATION_WAITS,
+    registers::ROTATION_CYCLES,
+    registers::EXTRACT_CYCLES,
+    registers::BSK_STALLS,
+    registers::KSK_STALLS,
+    registers::FORWARD_ACTIVE,
+    registers::INVERSE_ACTIVE,
 ];
 
 /// What the card says of itself.
@@ -40,6 +57,8 @@ pub struct Identity {
     pub degree_log2: u32,
     /// Ring pairs.
     pub ring_pairs: usize,
+    /// Ports to card memory.
+    pub ports: usize,
     /// The COMMANDS register.
     pub commands: u32,
 }
@@ -94,8 +113,14 @@ pub struct CardRegisters {
     /// Send the message of these vectors.
     pub interrupt: Signal<Out, U<16>>,
     /// Events, in the order of [`COUNTERS`].
-    pub step: [Signal<In, Bit>; 10],
-    counter: [Counter; 10],
+    pub step: [Signal<In, Bit>; 12],
+    /// Beats of card memory.
+    pub memory_size_beats: Signal<In, U<32>>,
+    /// Beats of it, from 0 on, written since reset.
+    pub written_beats: Signal<In, U<32>>,
+    /// Counters of the bootstrap engine, in the order of [`ENGINE_COUNTERS`].
+    pub engine_counter: [Signal<In, U<COUNTER>>; 10],
+    counter: [Counter; 12],
     enabled: Reg<Bit>,
     soft_reset: Reg<Bit>,
     card_fault: Reg<Bit>,
@@ -150,8 +175,16 @@ pub struct CardRegisters {
     at_interrupt_enable: Constant<U<16>>,
     at_interrupt_status: Constant<U<16>>,
     at_scratch: Constant<U<16>>,
-    at_counter: [Constant<U<16>>; 10],
-    at_counter_high: [Constant<U<16>>; 10],
+    at_counter: [Constant<U<16>>; 12],
+    at_counter_high: [Constant<U<16>>; 12],
+    at_engine: [Constant<U<16>>; 10],
+    at_engine_high: [Constant<U<16>>; 10],
+    granule: Constant<U<32>>,
+    at_memory_bytes: Constant<U<16>>,
+    at_memory_bytes_high: Constant<U<16>>,
+    at_memory_written: Constant<U<16>>,
+    at_memory_written_high: Constant<U<16>>,
+    at_memory_granule: Constant<U<16>>,
 }
 
 impl CardRegisters {
@@ -192,6 +225,9 @@ impl CardRegisters {
             raise_vector: Default::default(),
             interrupt: Default::default(),
             step: Default::default(),
+            memory_size_beats: Default::default(),
+            written_beats: Default::default(),
+            engine_counter: Default::default(),
             counter: Default::default(),
             enabled: Default::default(),
             soft_reset: Default::default(),
@@ -249,6 +285,14 @@ impl CardRegisters {
             at_scratch: at(registers::SCRATCH),
             at_counter: COUNTERS.map(at),
             at_counter_high: COUNTERS.map(high),
+            at_engine: ENGINE_COUNTERS.map(at),
+            at_engine_high: ENGINE_COUNTERS.map(high),
+            granule: word(layout::BEAT_BYTES * identity.ports as u64),
+            at_memory_bytes: at(registers::CARD_MEMORY_BYTES),
+            at_memory_bytes_high: high(registers::CARD_MEMORY_BYTES),
+            at_memory_written: at(registers::CARD_MEMORY_WRITTEN),
+            at_memory_written_high: high(registers::CARD_MEMORY_WRITTEN),
+            at_memory_granule: at(registers::CARD_MEMORY_GRANULE),
         }
     }
 }
@@ -258,7 +302,7 @@ impl Logic for CardRegisters {
     fn update(&mut self) {
         dff_setup!(self, clock, enabled, soft_reset, card_fault, error_code, error_tag, error_address);
         dff_setup!(self, clock, interrupt_enable, interrupt_status, interrupt_request, scratch, s1_data);
-        for i in 0..10 {
+        for i in 0..12 {
             self.counter[i].clock.next = self.clock.val();
             self.counter[i].reset.next = self.reset.val();
             self.counter[i].step.next = self.step[i].val();
@@ -395,7 +439,30 @@ impl Logic for CardRegisters {
         if self.read_offset.val() == self.at_scratch.val() {
             self.s1_data.d.next = self.scratch.q.val();
         }
+        if self.read_offset.val() == self.at_memory_bytes.val() {
+            self.s1_data.d.next = self.memory_size_beats.val() << 6;
+        }
+        if self.read_offset.val() == self.at_memory_bytes_high.val() {
+            self.s1_data.d.next = self.memory_size_beats.val() >> 26;
+        }
+        if self.read_offset.val() == self.at_memory_written.val() {
+            self.s1_data.d.next = self.written_beats.val() << 6;
+        }
+        if self.read_offset.val() == self.at_memory_written_high.val() {
+            self.s1_data.d.next = self.written_beats.val() >> 26;
+        }
+        if self.read_offset.val() == self.at_memory_granule.val() {
+            self.s1_data.d.next = self.granule.val();
+        }
         for i in 0..10 {
+            if self.read_offset.val() == self.at_engine[i].val() {
+                self.s1_data.d.next = self.engine_counter[i].val().get_bits::<32>(0);
+            }
+            if self.read_offset.val() == self.at_engine_high[i].val() {
+                self.s1_data.d.next = self.engine_counter[i].val().get_bits::<8>(32).to_bits::<32>();
+            }
+        }
+        for i in 0..12 {
             if self.read_offset.val() == self.at_counter[i].val() {
                 self.s1_data.d.next = self.counter[i].low.val();
             }

@@ -131,7 +131,7 @@ pub struct Sequencer {
     pub engine_address: Signal<In, U<64>>,
     /// The command: opcode.
     pub opcode: Signal<Out, U<8>>,
-    /// Polynomials or bytes.
+    /// Polynomials, bytes or ciphertexts.
     pub count: Signal<Out, U<32>>,
     /// Source address.
     pub source: Signal<Out, U<64>>,
@@ -139,6 +139,10 @@ pub struct Sequencer {
     pub destination: Signal<Out, U<64>>,
     /// Words 4 to 7.
     pub operand: [Signal<Out, U<64>>; 4],
+    /// Beats of card memory.
+    pub memory_beats: Signal<In, U<32>>,
+    /// Beats of it, from 0 on, written since reset.
+    pub written_beats: Signal<In, U<32>>,
     /// Beats of source and destination.
     pub beats: Signal<Out, U<BEATS>>,
     /// Bytes of the last beat.
@@ -221,11 +225,11 @@ impl Sequencer {
     /// Cycles for which a ring's request is stale after a step.
     const SETTLE: u64 = 5;
 
-    /// The sequencer of a card with these commands, ring degree and ring pairs.
+    /// The sequencer of a card with these commands, ring degree, ports to card memory and ring pairs.
     ///
     /// # Panics
     /// As [`DescriptorCheck::new`], and if there is no ring pair.
-    pub fn new(commands: u32, degree_log2: u32, ring_pairs: usize) -> Self {
+    pub fn new(commands: u32, degree_log2: u32, ports: usize, ring_pairs: usize) -> Self {
         assert!((1..=15).contains(&ring_pairs), "{ring_pairs} ring pairs: 1 to 15");
         let code = |status: StatusCode| Constant::new(u64::from(status.code()).into());
         Self {
@@ -265,6 +269,8 @@ impl Sequencer {
             source: Default::default(),
             destination: Default::default(),
             operand: Default::default(),
+            memory_beats: Default::default(),
+            written_beats: Default::default(),
             beats: Default::default(),
             strobe: Default::default(),
             read_start: Default::default(),
@@ -282,7 +288,7 @@ impl Sequencer {
             d: Default::default(),
             d_valid: Default::default(),
             d_ready: Default::default(),
-            check: DescriptorCheck::new(commands, degree_log2),
+            check: DescriptorCheck::new(commands, degree_log2, ports),
             cycles: Default::default(),
             pack: Pack::new(),
             step: Default::default(),
@@ -343,6 +349,8 @@ impl Logic for Sequencer {
         self.check.count.next = self.count_word.q.val();
         self.check.source.next = self.source_word.q.val();
         self.check.destination.next = self.destination_word.q.val();
+        self.check.memory_beats.next = self.memory_beats.val();
+        self.check.written_beats.next = self.written_beats.val();
         self.opcode.next = self.head_word.q.val().get_bits::<8>(0);
         self.count.next = self.count_word.q.val().get_bits::<32>(0);
         self.source.next = self.source_word.q.val();

@@ -1,9 +1,11 @@
 //! The card: everything between the PCIe endpoint and the transforms.
 //!
 //! BAR0, rings and commands as `glovebox_regmap` describes them
-//! Range:     `L` lanes, `R` ring pairs (1 to 15)
+//! Range:     `L` lanes, `R` ring pairs (1 to 15), `P` ports to card memory (a power of two up to
+//!            16), `W = 8 P`, keyswitch of `V = L / 4` columns
 //! Handshake: AXI4-Lite slave, 32 bits, 64 KiB (`s_axil`); AXI4 master, 512-bit data, 64-bit address, one id, INCR bursts of
-//!            up to 16 beats that never cross 4 KiB (`m_axi`); `interrupt_request` is one pulse a vector and message
+//!            up to 16 beats that never cross 4 KiB, to host memory (`m_axi`) and to card memory (`m_mem_*_i`, port i of
+//!            `P`; addresses from 0; reads may be under way for two streams, in order); `interrupt_request` is one pulse a vector and message
 //! Latency:   see `sim/tests/card/cycle_baseline.txt` for whole commands
 //! Reset:     `reset` is synchronous, active high, one cycle is enough; AXI traffic under way is forgotten, so the shell
 //!            resets the other side with it. CONTROL.SOFT_RESET instead waits for traffic under way
@@ -12,30 +14,36 @@
 //!
 //! The MSI-X table, its masks and pending bits belong to the PCIe endpoint: it turns a pulse on `interrupt_request[v]` into the
 //! message of vector v. `build_id_0` and `build_id_1` carry the first 16 bytes of the SHA-256 of the Verilog text (first
-//! byte lowest) and are tied by whoever instances the card.
+//! byte lowest) and are tied by whoever instances the card, as is `card_memory_beats`, the size of card memory in beats of 64
+//! bytes: all ports together, a multiple of `P`, 0 if there is none. Card memory is striped over the ports beat by beat.
 
 use super::arbiter::RoundRobin;
 use super::axi_lite::AxiLiteSlave;
+use super::bootstrap::BootstrapUnit;
 use super::burst::BEATS;
-use super::check::ENGINE_TRANSFER;
+use super::check::{ENGINE_BOOTSTRAP, ENGINE_TRANSFER, ENGINE_UPLOAD};
 use super::dma_switch::DmaSwitch;
+use super::memory::CardMemory;
 use super::read_dma::ReadDma;
 use super::registers::{CardRegisters, Identity};
 use super::ring::RingRegisters;
 use super::sequencer::Sequencer;
 use super::transfer::TransferEngine;
+use super::upload::UploadEngine;
 use super::write_dma::WriteDma;
+use crate::bootstrap::Shape;
 use crate::ntt::Plan;
+use crate::ntt::stream::Pack;
 use crate::prelude::*;
 use crate::word::Lanes;
-use glovebox_regmap::command::BASE_COMMANDS;
+use glovebox_regmap::command::BOOTSTRAP_COMMANDS;
 
 /// Ring pairs of the cards in the catalogue.
 pub const RING_PAIRS: usize = 4;
 
-/// The card over `L` lanes with `R` ring pairs.
+/// The card over `L` lanes with `R` ring pairs and `P` ports to card memory; `W = 8 P`, `V = L / 4`.
 #[derive(LogicBlock)]
-pub struct GloveboxCard<const L: usize, const R: usize> {
+pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> {
     /// Rising edge.
     pub clock: Signal<In, Clock>,
     /// Synchronous, active high.
@@ -44,6 +52,8 @@ pub struct GloveboxCard<const L: usize, const R: usize> {
     pub build_id_0: Signal<In, U<64>>,
     /// BUILD_ID_1, tied outside.
     pub build_id_1: Signal<In, U<64>>,
+    /// Beats of card memory, tied outside.
+    pub card_memory_beats: Signal<In, U<32>>,
     /// Register write address.
     pub s_axil_awaddr: Signal<In, U<16>>,
     /// Register write address valid.
@@ -128,6 +138,56 @@ pub struct GloveboxCard<const L: usize, const R: usize> {
     pub m_axi_bvalid: Signal<In, Bit>,
     /// Host write response taken.
     pub m_axi_bready: Signal<Out, Bit>,
+    /// Card memory: read address.
+    pub m_mem_araddr: [Signal<Out, U<64>>; P],
+    /// Card memory: beats less 1.
+    pub m_mem_arlen: [Signal<Out, U<8>>; P],
+    /// Card memory: read address valid.
+    pub m_mem_arvalid: [Signal<Out, Bit>; P],
+    /// Card memory: read address taken.
+    pub m_mem_arready: [Signal<In, Bit>; P],
+    /// Card memory: read data.
+    pub m_mem_rdata: [Signal<In, Lanes<8>>; P],
+    /// Card memory: read response.
+    pub m_mem_rresp: [Signal<In, U<2>>; P],
+    /// Card memory: last beat of its burst.
+    pub m_mem_rlast: [Signal<In, Bit>; P],
+    /// Card memory: read data valid.
+    pub m_mem_rvalid: [Signal<In, Bit>; P],
+    /// Card memory: read data taken.
+    pub m_mem_rready: [Signal<Out, Bit>; P],
+    /// Card memory: write address.
+    pub m_mem_awaddr: [Signal<Out, U<64>>; P],
+    /// Card memory: beats less 1.
+    pub m_mem_awlen: [Signal<Out, U<8>>; P],
+    /// Card memory: write address valid.
+    pub m_mem_awvalid: [Signal<Out, Bit>; P],
+    /// Card memory: write address taken.
+    pub m_mem_awready: [Signal<In, Bit>; P],
+    /// Card memory: write data.
+    pub m_mem_wdata: [Signal<Out, Lanes<8>>; P],
+    /// Card memory: bytes that count.
+    pub m_mem_wstrb: [Signal<Out, U<64>>; P],
+    /// Card memory: last beat of its burst.
+    pub m_mem_wlast: [Signal<Out, Bit>; P],
+    /// Card memory: write data valid.
+    pub m_mem_wvalid: [Signal<Out, Bit>; P],
+    /// Card memory: write data taken.
+    pub m_mem_wready: [Signal<In, Bit>; P],
+    /// Card memory: write response.
+    pub m_mem_bresp: [Signal<In, U<2>>; P],
+    /// Card memory: write response valid.
+    pub m_mem_bvalid: [Signal<In, Bit>; P],
+    /// Card memory: write response taken.
+    pub m_mem_bready: [Signal<Out, Bit>; P],
+    /// Card memory: 64 bytes a beat.
+    pub m_mem_arsize: [Signal<Out, U<3>>; P],
+    /// Card memory: INCR.
+    pub m_mem_arburst: [Signal<Out, U<2>>; P],
+    /// Card memory: 64 bytes a beat.
+    pub m_mem_awsize: [Signal<Out, U<3>>; P],
+    /// Card memory: INCR.
+    pub m_mem_awburst: [Signal<Out, U<2>>; P],
     /// Send the message of these vectors.
     pub interrupt_request: Signal<Out, U<16>>,
     /// Nothing happens until the next register write.
@@ -138,7 +198,10 @@ pub struct GloveboxCard<const L: usize, const R: usize> {
     arbiter: RoundRobin<R>,
     sequencer: Sequencer,
     transfer: TransferEngine<L>,
-    dma: DmaSwitch<2>,
+    upload: UploadEngine<P>,
+    bootstrap: BootstrapUnit<L, W, V>,
+    memory: CardMemory<P, W>,
+    dma: DmaSwitch<4>,
     read: ReadDma,
     write: WriteDma,
     resets: Reg<Bit>,
@@ -156,12 +219,16 @@ pub struct GloveboxCard<const L: usize, const R: usize> {
     ring_vector: Signal<Local, U<32>>,
     number: [Constant<U<4>>; R],
     one_beat: Constant<U<BEATS>>,
+    no_beats: Signal<Local, Lanes<8>>,
+    none: Pack<8>,
     transfer_engine: Constant<U<4>>,
+    upload_engine: Constant<U<4>>,
+    bootstrap_engine: Constant<U<4>>,
     beat_size: Constant<U<3>>,
     incrementing: Constant<U<2>>,
 }
 
-impl<const L: usize, const R: usize> GloveboxCard<L, R> {
+impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> GloveboxCard<L, R, P, W, V> {
     /// The card of these two transforms, which are of the same lanes and degree.
     ///
     /// # Panics
@@ -170,12 +237,13 @@ impl<const L: usize, const R: usize> GloveboxCard<L, R> {
         let degree = forward.lanes * forward.beats();
         assert!(degree == inverse.lanes * inverse.beats() && degree.is_power_of_two(), "two transforms of one degree");
         let degree_log2 = degree.trailing_zeros();
-        let identity = Identity { lanes: L, degree_log2, ring_pairs: R, commands: BASE_COMMANDS };
+        let identity = Identity { lanes: L, degree_log2, ring_pairs: R, ports: P, commands: BOOTSTRAP_COMMANDS };
         Self {
             clock: Default::default(),
             reset: Default::default(),
             build_id_0: Default::default(),
             build_id_1: Default::default(),
+            card_memory_beats: Default::default(),
             s_axil_awaddr: Default::default(),
             s_axil_awvalid: Default::default(),
             s_axil_awready: Default::default(),
@@ -218,14 +286,42 @@ impl<const L: usize, const R: usize> GloveboxCard<L, R> {
             m_axi_bresp: Default::default(),
             m_axi_bvalid: Default::default(),
             m_axi_bready: Default::default(),
+            m_mem_araddr: std::array::from_fn(|_| Default::default()),
+            m_mem_arlen: std::array::from_fn(|_| Default::default()),
+            m_mem_arvalid: std::array::from_fn(|_| Default::default()),
+            m_mem_arready: std::array::from_fn(|_| Default::default()),
+            m_mem_rdata: std::array::from_fn(|_| Default::default()),
+            m_mem_rresp: std::array::from_fn(|_| Default::default()),
+            m_mem_rlast: std::array::from_fn(|_| Default::default()),
+            m_mem_rvalid: std::array::from_fn(|_| Default::default()),
+            m_mem_rready: std::array::from_fn(|_| Default::default()),
+            m_mem_awaddr: std::array::from_fn(|_| Default::default()),
+            m_mem_awlen: std::array::from_fn(|_| Default::default()),
+            m_mem_awvalid: std::array::from_fn(|_| Default::default()),
+            m_mem_awready: std::array::from_fn(|_| Default::default()),
+            m_mem_wdata: std::array::from_fn(|_| Default::default()),
+            m_mem_wstrb: std::array::from_fn(|_| Default::default()),
+            m_mem_wlast: std::array::from_fn(|_| Default::default()),
+            m_mem_wvalid: std::array::from_fn(|_| Default::default()),
+            m_mem_wready: std::array::from_fn(|_| Default::default()),
+            m_mem_bresp: std::array::from_fn(|_| Default::default()),
+            m_mem_bvalid: std::array::from_fn(|_| Default::default()),
+            m_mem_bready: std::array::from_fn(|_| Default::default()),
+            m_mem_arsize: std::array::from_fn(|_| Default::default()),
+            m_mem_arburst: std::array::from_fn(|_| Default::default()),
+            m_mem_awsize: std::array::from_fn(|_| Default::default()),
+            m_mem_awburst: std::array::from_fn(|_| Default::default()),
             interrupt_request: Default::default(),
             idle: Default::default(),
             slave: Default::default(),
             card: CardRegisters::new(identity),
             ring: std::array::from_fn(|i| RingRegisters::new(i as u32)),
             arbiter: Default::default(),
-            sequencer: Sequencer::new(identity.commands, degree_log2, R),
+            sequencer: Sequencer::new(identity.commands, degree_log2, P, R),
             transfer: TransferEngine::new(forward, inverse),
+            upload: Default::default(),
+            bootstrap: BootstrapUnit::new(&Shape::new(L, degree)),
+            memory: Default::default(),
             dma: Default::default(),
             read: Default::default(),
             write: Default::default(),
@@ -244,20 +340,26 @@ impl<const L: usize, const R: usize> GloveboxCard<L, R> {
             ring_vector: Default::default(),
             number: std::array::from_fn(|i| Constant::new((i as u64).into())),
             one_beat: Constant::new(1u64.into()),
+            no_beats: Default::default(),
+            none: Pack::new(),
             transfer_engine: Constant::new(ENGINE_TRANSFER.into()),
+            upload_engine: Constant::new(ENGINE_UPLOAD.into()),
+            bootstrap_engine: Constant::new(ENGINE_BOOTSTRAP.into()),
             beat_size: Constant::new(6u64.into()),
             incrementing: Constant::new(1u64.into()),
         }
     }
 }
 
-impl<const L: usize, const R: usize> Logic for GloveboxCard<L, R> {
+impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> Logic
+    for GloveboxCard<L, R, P, W, V>
+{
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, slave, card, sequencer, transfer, read, write);
+        clock!(self, clock, slave, card, sequencer, transfer, upload, bootstrap, memory, read, write);
         dff_setup!(self, clock, resets);
-        // A soft reset takes effect once host memory has answered everything.
-        self.quiet.next = self.read.quiet.val() & self.write.quiet.val();
+        // A soft reset takes effect once host and card memory have answered everything.
+        self.quiet.next = self.read.quiet.val() & self.write.quiet.val() & self.memory.quiet.val();
         self.inner_reset.next = self.reset.val() | (self.card.resetting.val() & self.quiet.val());
         self.resets.d.next = self.inner_reset.val();
 
@@ -347,6 +449,13 @@ impl<const L: usize, const R: usize> Logic for GloveboxCard<L, R> {
         self.card.step[7].next = self.sequencer.command_failed.val();
         self.card.step[8].next = self.transfer.ntt_beat.val();
         self.card.step[9].next = self.transfer.intt_beat.val();
+        self.card.step[10].next = self.memory.read_beat.val();
+        self.card.step[11].next = self.memory.write_beat.val();
+        self.card.memory_size_beats.next = self.card_memory_beats.val();
+        self.card.written_beats.next = self.upload.written_beats.val();
+        for i in 0..10 {
+            self.card.engine_counter[i].next = self.bootstrap.counters[i].val();
+        }
 
         // Sequencer.
         self.run.next = self.card.enable.val() & !self.card.fault.val() & !self.card.resetting.val();
@@ -361,10 +470,21 @@ impl<const L: usize, const R: usize> Logic for GloveboxCard<L, R> {
         self.sequencer.cq_base.next = self.cq_base.val();
         self.sequencer.cq_log2.next = self.cq_log2.val();
         self.sequencer.cq_tail.next = self.cq_tail.val();
-        self.sequencer.engine_ready.next = self.transfer.ready.val();
-        self.sequencer.engine_done.next = self.transfer.done.val();
+        self.sequencer.memory_beats.next = self.card_memory_beats.val();
+        self.sequencer.written_beats.next = self.upload.written_beats.val();
+        self.sequencer.engine_ready.next =
+            self.transfer.ready.val() & self.upload.ready.val() & self.bootstrap.ready.val();
+        self.sequencer.engine_done.next = self.transfer.done.val() | self.upload.done.val() | self.bootstrap.done.val();
         self.sequencer.engine_status.next = self.transfer.status.val();
         self.sequencer.engine_address.next = self.transfer.fault_address.val();
+        if self.sequencer.owner.val() == self.upload_engine.val() {
+            self.sequencer.engine_status.next = self.upload.status.val();
+            self.sequencer.engine_address.next = self.upload.fault_address.val();
+        }
+        if self.sequencer.owner.val() == self.bootstrap_engine.val() {
+            self.sequencer.engine_status.next = self.bootstrap.status.val();
+            self.sequencer.engine_address.next = self.bootstrap.fault_address.val();
+        }
         self.sequencer.read_done.next = self.read.done.val();
         self.sequencer.read_fault.next = self.read.fault.val();
         self.sequencer.write_done.next = self.write.done.val();
@@ -392,7 +512,109 @@ impl<const L: usize, const R: usize> Logic for GloveboxCard<L, R> {
         self.transfer.q_valid.next = self.dma.read_valid_out[1].val();
         self.transfer.d_ready.next = self.dma.write_ready_out[1].val();
 
+        self.upload.reset.next = self.inner_reset.val();
+        self.upload.start.next =
+            self.sequencer.engine_start.val() & (self.sequencer.owner.val() == self.upload_engine.val());
+        self.upload.opcode.next = self.sequencer.opcode.val();
+        self.upload.source.next = self.sequencer.source.val();
+        self.upload.destination.next = self.sequencer.destination.val();
+        self.upload.beats.next = self.sequencer.beats.val();
+        self.upload.read_done.next = self.read.done.val();
+        self.upload.read_quiet.next = self.read.quiet.val();
+        self.upload.read_fault.next = self.read.fault.val();
+        self.upload.read_fault_beat.next = self.read.fault_beat.val();
+        self.upload.q.next = self.read.q.val();
+        self.upload.q_valid.next = self.dma.read_valid_out[2].val();
+        self.upload.write_done.next = self.memory.write_done.val();
+        self.upload.write_quiet.next = self.memory.quiet.val();
+        self.upload.write_fault.next = self.memory.write_fault.val();
+        self.upload.write_fault_beat.next = self.memory.write_fault_beat.val();
+        self.bootstrap.reset.next = self.inner_reset.val();
+        self.bootstrap.start.next =
+            self.sequencer.engine_start.val() & (self.sequencer.owner.val() == self.bootstrap_engine.val());
+        self.bootstrap.opcode.next = self.sequencer.opcode.val();
+        self.bootstrap.count.next = self.sequencer.count.val();
+        self.bootstrap.source.next = self.sequencer.source.val();
+        self.bootstrap.destination.next = self.sequencer.destination.val();
+        for i in 0..4 {
+            self.bootstrap.operand[i].next = self.sequencer.operand[i].val();
+        }
+        self.bootstrap.written_beats.next = self.upload.written_beats.val();
+        self.bootstrap.read_done.next = self.read.done.val();
+        self.bootstrap.read_quiet.next = self.read.quiet.val();
+        self.bootstrap.read_fault.next = self.read.fault.val();
+        self.bootstrap.read_fault_beat.next = self.read.fault_beat.val();
+        self.bootstrap.write_done.next = self.write.done.val();
+        self.bootstrap.write_quiet.next = self.write.quiet.val();
+        self.bootstrap.write_fault.next = self.write.fault.val();
+        self.bootstrap.write_fault_beat.next = self.write.fault_beat.val();
+        self.bootstrap.q.next = self.read.q.val();
+        self.bootstrap.q_valid.next = self.dma.read_valid_out[3].val();
+        self.bootstrap.d_ready.next = self.dma.write_ready_out[3].val();
+        self.bootstrap.memory_quiet.next = self.memory.quiet.val();
+        self.bootstrap.key_done.next = self.memory.key_done.val();
+        self.bootstrap.key_fault.next = self.memory.key_fault.val();
+        self.bootstrap.key_fault_beat.next = self.memory.key_fault_beat.val();
+        self.bootstrap.key_q.next = self.memory.key_q.val();
+        self.bootstrap.key_valid.next = self.memory.key_valid.val();
+        self.bootstrap.side_done.next = self.memory.side_done.val();
+        self.bootstrap.side_fault.next = self.memory.side_fault.val();
+        self.bootstrap.side_fault_beat.next = self.memory.side_fault_beat.val();
+        self.bootstrap.side_q.next = self.memory.side_q.val();
+        self.bootstrap.side_valid.next = self.memory.side_valid.val();
+
+        // Card memory.
+        self.memory.reset.next = self.inner_reset.val() | self.upload.clear.val() | self.bootstrap.clear.val();
+        self.memory.stop.next = self.upload.stop.val() | self.bootstrap.stop.val() | self.card.resetting.val();
+        self.memory.write_start.next = self.upload.write_start.val();
+        self.memory.write_address.next = self.upload.write_address.val();
+        self.memory.write_beats.next = self.upload.write_beats.val();
+        self.memory.d.next = self.upload.d.val();
+        self.memory.key_clear.next = false;
+        self.memory.key_start.next = self.bootstrap.key_start.val();
+        self.memory.key_address.next = self.bootstrap.key_address.val();
+        self.memory.key_beats.next = self.bootstrap.key_beats.val();
+        self.memory.key_ready.next = self.bootstrap.key_ready.val();
+        self.memory.side_clear.next = self.bootstrap.side_clear.val();
+        self.memory.side_start.next = self.bootstrap.side_start.val();
+        self.memory.side_address.next = self.bootstrap.side_address.val();
+        self.memory.side_beats.next = self.bootstrap.side_beats.val();
+        self.memory.side_ready.next = self.bootstrap.side_ready.val();
+        for i in 0..P {
+            self.memory.d_valid[i].next = self.upload.d_valid[i].val();
+            self.upload.d_ready[i].next = self.memory.d_ready[i].val();
+            self.m_mem_arsize[i].next = self.beat_size.val();
+            self.m_mem_arburst[i].next = self.incrementing.val();
+            self.m_mem_awsize[i].next = self.beat_size.val();
+            self.m_mem_awburst[i].next = self.incrementing.val();
+            self.m_mem_araddr[i].next = self.memory.araddr[i].val();
+            self.m_mem_arlen[i].next = self.memory.arlen[i].val();
+            self.m_mem_arvalid[i].next = self.memory.arvalid[i].val();
+            self.memory.arready[i].next = self.m_mem_arready[i].val();
+            self.memory.rdata[i].next = self.m_mem_rdata[i].val();
+            self.memory.rresp[i].next = self.m_mem_rresp[i].val();
+            self.memory.rlast[i].next = self.m_mem_rlast[i].val();
+            self.memory.rvalid[i].next = self.m_mem_rvalid[i].val();
+            self.m_mem_rready[i].next = self.memory.rready[i].val();
+            self.m_mem_awaddr[i].next = self.memory.awaddr[i].val();
+            self.m_mem_awlen[i].next = self.memory.awlen[i].val();
+            self.m_mem_awvalid[i].next = self.memory.awvalid[i].val();
+            self.memory.awready[i].next = self.m_mem_awready[i].val();
+            self.m_mem_wdata[i].next = self.memory.wdata[i].val();
+            self.m_mem_wstrb[i].next = self.memory.wstrb[i].val();
+            self.m_mem_wlast[i].next = self.memory.wlast[i].val();
+            self.m_mem_wvalid[i].next = self.memory.wvalid[i].val();
+            self.memory.wready[i].next = self.m_mem_wready[i].val();
+            self.memory.bresp[i].next = self.m_mem_bresp[i].val();
+            self.memory.bvalid[i].next = self.m_mem_bvalid[i].val();
+            self.m_mem_bready[i].next = self.memory.bready[i].val();
+        }
+
         // The switch.
+        for i in 0..8 {
+            self.none.d[i].next = 0u64.into();
+        }
+        self.no_beats.next = self.none.q.val();
         self.dma.owner.next = self.sequencer.owner.val();
         self.dma.read_start_in[0].next = self.sequencer.read_start.val();
         self.dma.read_address_in[0].next = self.sequencer.address.val();
@@ -418,6 +640,31 @@ impl<const L: usize, const R: usize> Logic for GloveboxCard<L, R> {
         self.dma.read_ready_in[1].next = self.transfer.q_ready.val();
         self.dma.data_in[1].next = self.transfer.d.val();
         self.dma.write_valid_in[1].next = self.transfer.d_valid.val();
+
+        self.dma.read_start_in[2].next = self.upload.read_start.val();
+        self.dma.read_address_in[2].next = self.sequencer.source.val();
+        self.dma.read_beats_in[2].next = self.sequencer.beats.val();
+        self.dma.write_start_in[2].next = false;
+        self.dma.write_address_in[2].next = self.sequencer.destination.val();
+        self.dma.write_beats_in[2].next = self.sequencer.beats.val();
+        self.dma.strobe_in[2].next = self.sequencer.strobe.val();
+        self.dma.stop_in[2].next = self.upload.stop.val();
+        self.dma.clear_in[2].next = self.upload.clear.val();
+        self.dma.read_ready_in[2].next = self.upload.q_ready.val();
+        self.dma.data_in[2].next = self.no_beats.val();
+        self.dma.write_valid_in[2].next = false;
+        self.dma.read_start_in[3].next = self.bootstrap.dma_start.val();
+        self.dma.read_address_in[3].next = self.sequencer.source.val();
+        self.dma.read_beats_in[3].next = self.bootstrap.read_beats.val();
+        self.dma.write_start_in[3].next = self.bootstrap.dma_start.val();
+        self.dma.write_address_in[3].next = self.sequencer.destination.val();
+        self.dma.write_beats_in[3].next = self.bootstrap.write_beats.val();
+        self.dma.strobe_in[3].next = self.bootstrap.strobe.val();
+        self.dma.stop_in[3].next = self.bootstrap.stop.val();
+        self.dma.clear_in[3].next = self.bootstrap.clear.val();
+        self.dma.read_ready_in[3].next = self.bootstrap.q_ready.val();
+        self.dma.data_in[3].next = self.bootstrap.d.val();
+        self.dma.write_valid_in[3].next = self.bootstrap.d_valid.val();
 
         // Host memory.
         self.read.reset.next = self.inner_reset.val() | self.dma.clear.val();

@@ -6,7 +6,7 @@ use glovebox_golden::field;
 use glovebox_golden::ntt::NegacyclicNtt;
 use glovebox_regmap::command::{COMPLETION_WORDS, Completion};
 use glovebox_regmap::registers::{self, Register, RingRegister, control, ring_control};
-use glovebox_regmap::{Descriptor, Opcode};
+use glovebox_regmap::{CardLimits, Descriptor, Opcode};
 use glovebox_sim::card::{CardBuild, CardSimulation, Traffic};
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +21,7 @@ const DATA: u64 = 16 * RING_AREA;
 /// log2 of the rings' entries.
 pub(crate) const RING_LOG2: u32 = 3;
 /// Longest time that a test waits for the card to be idle.
-const LIMIT_CYCLES: u64 = 2_000_000;
+const LIMIT_CYCLES: u64 = 40_000_000;
 /// Offset and bits of the PCI command register: memory space and bus mastering.
 const PCI_COMMAND: (u64, [u8; 2]) = (4, [6, 0]);
 
@@ -55,8 +55,12 @@ pub(crate) struct Bench {
 impl Bench {
     /// A card with its rings programmed and running.
     pub(crate) fn new(lanes: usize, degree: usize, traffic: Traffic, reset_seed: u64) -> Self {
-        let build = CardBuild::new(lanes, degree).traffic(traffic).reset_seed(reset_seed);
-        let mut card = build.simulation().unwrap();
+        Self::of(CardBuild::new(lanes, degree), degree, traffic, reset_seed)
+    }
+
+    /// The card of this build, of ring degree `degree`.
+    pub(crate) fn of(build: CardBuild<'_>, degree: usize, traffic: Traffic, reset_seed: u64) -> Self {
+        let mut card = build.traffic(traffic).reset_seed(reset_seed).simulation().unwrap();
         let capture = Arc::new(Capture::default());
         let function = PciFunction::new(Arc::clone(&capture) as Arc<dyn CardBackend>);
         let memory = HostMemory::new(BYTES).unwrap();
@@ -86,6 +90,18 @@ impl Bench {
         (self.tails, self.heads) = ([0; 15], [0; 15]);
         self.write(registers::INTERRUPT_ENABLE, u32::MAX);
         self.write(registers::CONTROL, control::ENABLE.mask());
+    }
+
+    /// What decides about a descriptor now, by the card's own registers.
+    pub(crate) fn limits(&mut self) -> CardLimits {
+        CardLimits {
+            commands: self.read(registers::COMMANDS),
+            degree_log2: self.read(registers::RING_DEGREE_LOG2),
+            lanes: self.read(registers::LANES),
+            memory_bytes: self.read64(registers::CARD_MEMORY_BYTES),
+            memory_granule_bytes: self.read(registers::CARD_MEMORY_GRANULE).into(),
+            memory_written_bytes: self.read64(registers::CARD_MEMORY_WRITTEN),
+        }
     }
 
     pub(crate) fn read(&mut self, register: Register) -> u32 {

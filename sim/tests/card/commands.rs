@@ -124,9 +124,13 @@ fn registers_read_back_as_the_software_card_does() {
     use glovebox_driver::model::{ModelConfig, SoftwareCard};
     let mut bench = Bench::new(8, 256, Traffic::steady(10), 8);
     bench.card.reset().unwrap();
-    let software =
-        SoftwareCard::new(ModelConfig { lanes: 8, degree_log2: 8, ring_pairs: glovebox_hdl::card::RING_PAIRS as u32 })
-            .unwrap();
+    let software = SoftwareCard::new(ModelConfig {
+        lanes: 8,
+        degree_log2: 8,
+        ring_pairs: glovebox_hdl::card::RING_PAIRS as u32,
+        ..ModelConfig::default()
+    })
+    .unwrap();
     software.attach(std::sync::Arc::new(HostPort::default()));
     let free: Vec<u32> = [registers::BUILD_ID_0, registers::BUILD_ID_1, registers::CYCLES]
         .iter()

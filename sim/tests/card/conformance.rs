@@ -54,7 +54,7 @@ fn card_32_lanes_2048_random_memory_passes_the_suite() {
 
 #[test]
 fn card_parameters_equal_those_of_the_software_card() {
-    let config = ModelConfig { lanes: 8, degree_log2: 8, ring_pairs: RING_PAIRS as u32 };
+    let config = ModelConfig { lanes: 8, degree_log2: 8, ring_pairs: RING_PAIRS as u32, ..ModelConfig::default() };
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str, card: Arc<dyn glovebox_driver::card::CardBackend>| {
         let path = folder.path().join(name);

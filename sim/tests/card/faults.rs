@@ -26,7 +26,7 @@ fn descriptors_of_every_kind_are_judged_as_the_map_says() {
     let mut counts = [0; 8];
     for round in 0..400 {
         let mut words = base;
-        words[0] = (words[0] & !0xff) | (next() % 12);
+        words[0] = (words[0] & !0xff) | (next() % 13);
         for _ in 0..next() % 3 {
             let (word, bit) = (next() as usize % 4, next() % 64);
             words[word] ^= 1 << bit;
@@ -42,8 +42,8 @@ fn descriptors_of_every_kind_are_judged_as_the_map_says() {
         for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
-        let verdict = Descriptor::decode(&bytes)
-            .and_then(|d| d.check(glovebox_regmap::command::BASE_COMMANDS, 8).map(|()| d.bytes(8)));
+        let limits = bench.limits();
+        let verdict = Descriptor::decode(&bytes).and_then(|d| d.check(&limits).map(|()| d.bytes(8).1));
         let (status, address) = match verdict {
             Err(error) => (error.status(), error.address()),
             Ok(bytes) if bytes > 1 << 16 => continue,

@@ -1,6 +1,7 @@
 //! The card's RTL: the driver's conformance suite over vfio-user, and commands, errors, resets and cycle counts by hand.
 
 mod bench;
+mod bootstrap;
 mod commands;
 mod conformance;
 mod cycles;

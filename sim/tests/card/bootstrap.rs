@@ -1,0 +1,248 @@
+//! Card memory and the bootstrap through descriptors: contents, faults, resets, under any traffic of both memories.
+
+use crate::bench::{Bench, words};
+use glovebox_golden::bootstrap::{blind_rotation, keyswitch, sample_extract};
+use glovebox_golden::card::bootstrap_key_words;
+use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
+use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
+use glovebox_golden::params::{BootstrapParameters, CPU_KS_PBS_TUNIFORM_2M128, LweDimension, TOY_INSECURE};
+use glovebox_golden::torus::modulus_switch;
+use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
+use glovebox_regmap::registers::{self, control};
+use glovebox_regmap::{BootstrapSettings, Completion, Descriptor, Opcode, StatusCode};
+use glovebox_sim::card::{CardBuild, Traffic};
+
+const LANES: usize = 8;
+const DEGREE: usize = 256;
+/// Bytes of one piece of an upload.
+const PIECE: usize = 2 << 20;
+/// Where the key's bytes are put for their upload.
+const STAGE: usize = 0x20_0000;
+
+fn card(traffic: Traffic, memory: Traffic, reset_seed: u64) -> Bench {
+    Bench::of(CardBuild::new(LANES, DEGREE).memory_bytes(2 << 20).memory_traffic(memory), DEGREE, traffic, reset_seed)
+}
+
+fn bytes_of(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Uploads words, padded to whole beats, to `at`, a piece at a time; the last completion.
+fn upload(bench: &mut Bench, data: &[u64], at: u64) -> Completion {
+    let mut last = None;
+    for (piece, at) in data.chunks(PIECE / 8).zip((at..).step_by(PIECE)) {
+        let mut piece = piece.to_vec();
+        piece.resize(piece.len().next_multiple_of(8), 0);
+        bench.put(STAGE, &piece);
+        let count = 8 * piece.len() as u32;
+        let source = bench.data(STAGE);
+        last = Some(
+            bench.run(Descriptor { count, source, destination: at, ..Descriptor::new(Opcode::KeyUpload) }.words()),
+        );
+    }
+    last.unwrap()
+}
+
+fn wipe(bench: &mut Bench, at: u64, count: u32) -> Completion {
+    bench.run(Descriptor { count, destination: at, ..Descriptor::new(Opcode::Wipe) }.words())
+}
+
+/// A key set of random words and where it is on the card.
+pub(crate) struct Keys {
+    p: BootstrapParameters,
+    bsk: NttBootstrapKey,
+    ksk: KeyswitchKey,
+    table: Vec<u64>,
+    card: [Vec<u64>; 3],
+    operands: [u64; 4],
+}
+
+impl Keys {
+    fn new(seed: u64) -> Self {
+        Self::of(BootstrapParameters { lwe_dimension: LweDimension(5), ..TOY_INSECURE.bootstrap }, seed)
+    }
+
+    pub(crate) fn of(p: BootstrapParameters, seed: u64) -> Self {
+        let degree = p.ring_degree.0;
+        let bsk = BootstrapKey::from_words(&p, words(seed, p.bootstrap_key_len())).unwrap().to_ntt(&p).unwrap();
+        let unit = 64 - p.ks_modulus_log2;
+        let random = words(seed + 1, p.keyswitch_key_len()).iter().map(|w| w >> unit << unit).collect();
+        let ksk = KeyswitchKey::from_words(&p, random).unwrap();
+        let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
+        let table = words(seed + 2, degree);
+        let card = [
+            stripe_bootstrap_key(&bootstrap_key_words(&p, &bsk).unwrap(), degree, LANES),
+            stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, LANES / 4, form),
+            table.clone(),
+        ];
+        let settings = BootstrapSettings {
+            dimension: p.lwe_dimension.0 as u16,
+            pbs_base_log: p.pbs_base_log.0 as u8,
+            pbs_levels: p.pbs_level.0 as u8,
+            ks_base_log: p.ks_base_log.0 as u8,
+            ks_levels: p.ks_level.0 as u8,
+            ks_words_per_slot: form.per_slot() as u8,
+            centred: p.modulus_switch == glovebox_golden::params::ModulusSwitchKind::CenteredMean,
+            keyswitch: true,
+            lut_each: false,
+            functions: 1,
+        };
+        let beats = |words: &[u64]| 64 * (words.len() as u64).div_ceil(8);
+        let ksk_at = beats(&card[0]);
+        let lut_at = ksk_at + beats(&card[1]);
+        Self { p, bsk, ksk, table, card, operands: [0, ksk_at, lut_at, settings.pack()] }
+    }
+
+    pub(crate) fn upload(&self, bench: &mut Bench) {
+        for (words, &at) in self.card.iter().zip(&self.operands) {
+            assert_eq!(upload(bench, words, at).status, StatusCode::Ok);
+        }
+    }
+
+    fn command(&self, bench: &Bench, count: u32) -> [u64; 8] {
+        let (source, destination) = (bench.data(0), bench.data(0x10_000));
+        Descriptor { count, source, destination, operands: self.operands, tag: 7, ..Descriptor::new(Opcode::Bootstrap) }
+            .words()
+    }
+
+    /// A command with `count` ciphertexts, every word of its results.
+    pub(crate) fn check(&self, bench: &mut Bench, count: usize, seed: u64) -> Completion {
+        let len = self.p.ring_degree.0 + 1;
+        let input = words(seed, count * len);
+        bench.put(0, &input);
+        let done = bench.run(self.command(bench, count as u32));
+        assert_eq!((done.status, done.fault_address), (StatusCode::Ok, 0), "seed {seed}");
+        let mut expected = vec![];
+        for ciphertext in input.chunks_exact(len) {
+            let small = keyswitch(&self.p, &self.ksk, &LweCiphertext::from_words(ciphertext.to_vec())).unwrap();
+            let switched = modulus_switch(small.words(), &self.p);
+            let table = GlweCiphertext::trivial(1, &self.table);
+            let turned = blind_rotation(&self.p, &self.bsk, &table, &switched).unwrap();
+            expected.extend(sample_extract(&turned, 0).unwrap().into_words());
+        }
+        assert!(bench.get(0x10_000, expected.len()) == expected, "{count} bootstraps, seed {seed}");
+        done
+    }
+}
+
+#[test]
+fn uploads_and_wipes_change_exactly_their_range() {
+    for seed in 1..4 {
+        let traffic = if seed == 1 { Traffic::steady(20) } else { Traffic::random(seed) };
+        let mut bench = card(traffic, Traffic::random(seed + 10), seed);
+        let data = words(seed, 8 * 133);
+        let mut expected = bench.card.memory().to_vec();
+        let place =
+            |expected: &mut Vec<u8>, at: usize, bytes: &[u8]| expected[at..at + bytes.len()].copy_from_slice(bytes);
+        assert_eq!(upload(&mut bench, &data, 0).status, StatusCode::Ok);
+        place(&mut expected, 0, &bytes_of(&data));
+        assert_eq!(upload(&mut bench, &data[..8 * 17], 64 * 133).status, StatusCode::Ok);
+        place(&mut expected, 64 * 133, &bytes_of(&data[..8 * 17]));
+        assert_eq!(wipe(&mut bench, 64 * 7, 64 * 40).status, StatusCode::Ok);
+        place(&mut expected, 64 * 7, &[0; 64 * 40]);
+        assert_eq!(upload(&mut bench, &data[..8], 64 * 9).status, StatusCode::Ok);
+        place(&mut expected, 64 * 9, &bytes_of(&data[..8]));
+        assert!(bench.card.memory() == expected, "seed {seed}");
+        assert_eq!(bench.read64(registers::CARD_MEMORY_WRITTEN), 64 * 150);
+        assert_eq!(bench.read64(registers::CARD_WRITE_BEATS), 133 + 17 + 40 + 1);
+        // After a reset nothing counts as written.
+        bench.card.reset().unwrap();
+        assert_eq!(bench.read64(registers::CARD_MEMORY_WRITTEN), 0);
+    }
+}
+
+#[test]
+fn bootstraps_equal_golden_under_any_traffic_and_read_each_key_once_a_batch() {
+    let keys = Keys::new(1);
+    let mut cycles = vec![];
+    for seed in 1..5 {
+        let (host, memory) = match seed {
+            1 => (Traffic::steady(60), Traffic::ddr4()),
+            _ => (Traffic::random(seed), Traffic::random(seed + 20)),
+        };
+        let mut bench = card(host, memory, seed);
+        keys.upload(&mut bench);
+        let uploaded = bench.card.memory_moved_bytes();
+        assert_eq!(uploaded, vec![(0, 8 * keys.card.iter().map(|w| w.len().next_multiple_of(8) as u64).sum::<u64>())]);
+        for count in [1, 4, 9] {
+            let before = bench.card.memory_moved_bytes()[0].0;
+            cycles.push(keys.check(&mut bench, count, seed * 100 + count as u64).cycles);
+            let read = bench.card.memory_moved_bytes()[0].0 - before;
+            let [bsk, ksk, table] = keys.card.each_ref().map(|words| 64 * words.len().div_ceil(8) as u64);
+            let batches = count.div_ceil(4) as u64;
+            assert_eq!(read, batches * (bsk + ksk) + table, "bytes from card memory for {count} bootstraps");
+        }
+        assert!(bench.read64(registers::ROTATION_CYCLES) > 0 && bench.read64(registers::FORWARD_ACTIVE) > 0);
+    }
+    assert!(cycles[1] < 4 * cycles[0], "a batch overlaps: {cycles:?}");
+}
+
+#[test]
+fn refused_card_memory_is_reported_with_the_address_and_leaves_nothing_behind() {
+    let keys = Keys::new(2);
+    for seed in 1..4 {
+        let mut bench = card(Traffic::random(seed), Traffic::random(seed + 30), seed);
+        keys.upload(&mut bench);
+        let [bsk, ksk, lut, _] = keys.operands;
+        for at in [bsk + 64 * 100, ksk + 64 * 33, lut + 64 * 3] {
+            bench.card.refuse_memory(at..at + 64);
+            let done = bench.run(keys.command(&bench, 5));
+            assert_eq!((done.status, done.fault_address), (StatusCode::CardReadFault, at), "seed {seed}");
+            bench.card.refuse_memory(0..0);
+            keys.check(&mut bench, 2, seed);
+        }
+        bench.card.refuse_memory(64 * 16..64 * 17);
+        let done = wipe(&mut bench, 0, 64 * 40);
+        assert_eq!((done.status, done.fault_address), (StatusCode::CardWriteFault, 64 * 16), "seed {seed}");
+        bench.card.refuse_memory(0..0);
+        keys.upload(&mut bench);
+        keys.check(&mut bench, 5, seed + 1);
+    }
+}
+
+#[test]
+fn reset_in_mid_batch_takes_the_keys_away_and_the_next_batch_is_right() {
+    let keys = Keys::new(3);
+    for seed in 1..7 {
+        let mut bench = card(Traffic::random(seed), Traffic::random(seed + 40), seed);
+        keys.upload(&mut bench);
+        let command = keys.command(&bench, 9);
+        bench.queue(0, command);
+        bench.doorbell(0);
+        for _ in 0..2500 * seed {
+            bench.card.step().unwrap();
+        }
+        if seed % 2 == 0 {
+            bench.card.reset().unwrap();
+        } else {
+            bench.write(registers::CONTROL, control::SOFT_RESET.mask() | control::ENABLE.mask());
+            let mut polls = 0;
+            while control::SOFT_RESET.is_set(bench.read(registers::CONTROL)) {
+                polls += 1;
+                assert!(polls < 10_000, "the reset does not end, seed {seed}");
+            }
+        }
+        bench.start();
+        let done = bench.run(keys.command(&bench, 1));
+        assert_eq!((done.status, done.fault_address), (StatusCode::NoKeySet, 0), "seed {seed}");
+        keys.upload(&mut bench);
+        keys.check(&mut bench, 5, seed);
+    }
+}
+
+#[test]
+#[ignore = "minutes of simulation: run it by name"]
+fn full_size_bootstrap_of_the_default_set_equals_golden() {
+    let p = CPU_KS_PBS_TUNIFORM_2M128.bootstrap;
+    let keys = Keys::of(p, 4);
+    let build = CardBuild::new(LANES, p.ring_degree.0).memory_bytes(256 << 20);
+    let mut bench = Bench::of(build, p.ring_degree.0, Traffic::steady(60), 1);
+    keys.upload(&mut bench);
+    let done = keys.check(&mut bench, 1, 5);
+    let counted = bench.read64(registers::ROTATION_CYCLES);
+    assert!(
+        counted > 918 * 512 && done.cycles > counted,
+        "{} cycles, {counted} of them in blind rotation",
+        done.cycles
+    );
+}
