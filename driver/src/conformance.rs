@@ -673,9 +673,10 @@ fn bootstraps(bench: &Bench) -> Outcome {
     let seed = bench.seed;
     let keys = Keys::new(&device, |_| {}, seed)?;
     keys.check(&device, Opcode::Bootstrap, 1, |_| {}, seed)?;
-    // More than a batch, tables of their own, several functions, without keyswitch, keyswitch alone.
-    keys.check(&device, Opcode::Bootstrap, 5, |_| {}, seed + 1)?;
-    keys.check(&device, Opcode::Bootstrap, 5, |s| s.lut_each = true, seed + 2)?;
+    // One more than a batch, tables of their own, several functions, without keyswitch, keyswitch alone.
+    let more = layout::batch_depth(device.parameters().lanes) as usize + 1;
+    keys.check(&device, Opcode::Bootstrap, more, |_| {}, seed + 1)?;
+    keys.check(&device, Opcode::Bootstrap, more, |s| s.lut_each = true, seed + 2)?;
     keys.check(&device, Opcode::Bootstrap, 3, |s| s.functions = 3, seed + 3)?;
     keys.check(&device, Opcode::Bootstrap, 2, |s| s.keyswitch = false, seed + 4)?;
     keys.check(&device, Opcode::Keyswitch, 5, |_| {}, seed + 5)?;

@@ -119,9 +119,16 @@ impl Shape {
         self.turnaround() + 32
     }
 
-    /// General multipliers of 64 bits: one a lane and pipe, three a point between them.
+    /// General multipliers of 64 bits in the forward transforms and the products, and in the inverse transforms: one a lane
+    /// and direction, three a point in the products.
+    pub const fn multiplier_groups(&self) -> [usize; 2] {
+        [self.lanes + 3 * self.points(), self.lanes]
+    }
+
+    /// General multipliers of 64 bits.
     pub const fn multipliers(&self) -> usize {
-        7 * self.lanes / 2
+        let [forward, inverse] = self.multiplier_groups();
+        forward + inverse
     }
 }
 

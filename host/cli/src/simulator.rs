@@ -6,6 +6,7 @@ use glovebox::driver::vfio_user::server::CardServer;
 use glovebox::evaluation::EvaluationKeys;
 use glovebox::{Device, Engine};
 use glovebox_sim::card::{CardBuild, VerilatedCard};
+use glovebox_sim::verilator::Step;
 use indicatif::ProgressBar;
 
 /// A simulated card that listens on a socket of its own until it is dropped.
@@ -86,18 +87,19 @@ pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
 fn build(lanes: u32, degree: usize) -> Result<VerilatedCard, CliError> {
     let spinner = progress::spinner(&format!("simulated card with {lanes} lanes for N = {degree}: generating RTL"));
     let mut bar: Option<ProgressBar> = None;
-    let card = CardBuild::new(lanes as usize, degree)
-        .progress(|step| {
-            spinner.finish_and_clear();
-            let bar = bar.get_or_insert_with(|| progress::bar("verilating the card", step.total));
-            bar.set_length(step.total as u64);
-            bar.set_position(step.done as u64);
-            bar.set_message(step.what);
-        })
-        .build();
+    let card = CardBuild::new(lanes as usize, degree).progress(|step| show_build(&spinner, &mut bar, step)).build();
     spinner.finish_and_clear();
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     Ok(card?)
+}
+
+/// Shows a step of a model's build: the spinner gives way to a bar.
+pub(crate) fn show_build(spinner: &ProgressBar, bar: &mut Option<ProgressBar>, step: Step) {
+    spinner.finish_and_clear();
+    let bar = bar.get_or_insert_with(|| progress::bar("verilating the card", step.total));
+    bar.set_length(step.total as u64);
+    bar.set_position(step.done as u64);
+    bar.set_message(step.what);
 }
