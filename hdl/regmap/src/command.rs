@@ -5,10 +5,11 @@
 //! | word | bits | meaning |
 //! |---|---|---|
 //! | 0 | 7:0 opcode, 15:8 flags, 31:16 zero, 63:32 tag | what to do and the name of its completion |
-//! | 1 | 31:0 count, 63:32 zero | polynomials (NTT, INTT), bytes (COPY, KEY_UPLOAD, WIPE) or ciphertexts (KEYSWITCH, BOOTSTRAP) |
+//! | 1 | 31:0 count, 63:32 zero | polynomials (NTT, INTT), bytes (COPY, KEY_UPLOAD, WIPE), ciphertexts (KEYSWITCH, BOOTSTRAP) or results (LWE_LINEAR, POINTWISE_MAC) |
 //! | 2 | source address | in host memory |
 //! | 3 | destination address | in host memory; in card memory for KEY_UPLOAD and WIPE |
 //! | 4 | card address of the bootstrapping key | BOOTSTRAP |
+//! | 4 | [`LinearSettings`] | LWE_LINEAR, POINTWISE_MAC |
 //! | 5 | card address of the keyswitching key | KEYSWITCH, BOOTSTRAP with keyswitch |
 //! | 6 | card address of the look-up table or tables: N words each, one after another | BOOTSTRAP |
 //! | 7 | [`BootstrapSettings`] | KEYSWITCH, BOOTSTRAP |
@@ -17,6 +18,11 @@
 //! [`crate::key_layout`]'s. Ciphertexts are words of 64 bits, one ciphertext after another without gaps: N + 1 words each;
 //! n + 1 where the keyswitch ends (KEYSWITCH) or is left out (BOOTSTRAP without keyswitch). A BOOTSTRAP of several
 //! functions gives the results of a ciphertext one after another.
+//!
+//! **Linear operations.** The source of LWE_LINEAR holds for each result j a word c_j and for each of its terms t a word
+//! w_jt and the words of a ciphertext; the result is (0, .., 0, c_j) + sum of w_jt ciphertext_jt mod 2^64: add, subtract,
+//! negate, scale, multiply-accumulate, add a plaintext. The source of POINTWISE_MAC holds for each result and term the N
+//! words of a_jt, then those of b_jt; the result is the sum of a_jt o b_jt mod p, word by word. All without gaps.
 //!
 //! **Card memory** is addressed by bytes from 0. Addresses and lengths in it are multiples of its granule (register
 //! `CARD_MEMORY_GRANULE`). What has not been written since reset cannot be read: the card keeps the length of the part
@@ -84,8 +90,8 @@ codes! {
         Copy = 2, "COPY", "Copies `count` bytes from source to destination.";
         Ntt = 3, "NTT", "Forward negacyclic NTT of `count` polynomials: natural order in, bit-reversed out, words reduced once by p, results in [0, p).";
         Intt = 4, "INTT", "Inverse of NTT, 1/N included: bit-reversed order in, natural out, results in [0, p).";
-        PointwiseMac = 5, "POINTWISE_MAC", "Reserved: pointwise multiply-accumulate of polynomials.";
-        LweLinear = 6, "LWE_LINEAR", "Reserved: linear operations on LWE ciphertexts.";
+        PointwiseMac = 5, "POINTWISE_MAC", "Sums of pointwise products of polynomials mod p: `count` results, each of N words.";
+        LweLinear = 6, "LWE_LINEAR", "Linear combinations of ciphertexts and a plaintext mod 2^64: `count` results.";
         Keyswitch = 7, "KEYSWITCH", "Keyswitches `count` ciphertexts.";
         Bootstrap = 8, "BOOTSTRAP", "Bootstraps `count` ciphertexts: keyswitch (if asked for), modulus switch, blind rotation, sample extraction.";
         KeyUpload = 9, "KEY_UPLOAD", "Copies `count` bytes from host memory to card memory.";
@@ -100,12 +106,14 @@ impl Opcode {
     }
 }
 
-/// The `COMMANDS` register of a card with transforms and card memory.
+/// The `COMMANDS` register of a card with transforms, linear operations and card memory.
 pub const BASE_COMMANDS: u32 = Opcode::Nop.capability()
     | Opcode::Fence.capability()
     | Opcode::Copy.capability()
     | Opcode::Ntt.capability()
     | Opcode::Intt.capability()
+    | Opcode::PointwiseMac.capability()
+    | Opcode::LweLinear.capability()
     | Opcode::KeyUpload.capability()
     | Opcode::Wipe.capability();
 /// The `COMMANDS` register of a card that also bootstraps.
@@ -288,6 +296,49 @@ impl BootstrapSettings {
     }
 }
 
+/// Run-time values of LWE_LINEAR and POINTWISE_MAC: word 4 of their descriptor.
+///
+/// | bits | field |
+/// |---|---|
+/// | 12:0 | words of a ciphertext; POINTWISE_MAC ignores it |
+/// | 15:13 | zero |
+/// | 23:16 | terms of a result |
+/// | 63:24 | zero |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearSettings {
+    /// Words of a ciphertext, 1 to 4096.
+    pub words: u16,
+    /// Terms of a result, 1 to 255.
+    pub terms: u8,
+}
+
+impl LinearSettings {
+    /// The word of the descriptor. Values that do not fit their field are cut.
+    pub const fn pack(&self) -> u64 {
+        (self.words as u64 & 0x1fff) | (self.terms as u64) << 16
+    }
+
+    /// Reads the word of a descriptor of `opcode`; `None` if a value is out of range or a reserved bit set.
+    pub const fn unpack(opcode: Opcode, word: u64) -> Option<Self> {
+        let settings = Self { words: (word & 0x1fff) as u16, terms: (word >> 16) as u8 };
+        let words_fit = settings.words >= 1 && settings.words as u64 <= layout::MAX_LINEAR_WORDS;
+        let reserved = word >> 24 != 0 || word >> 13 & 7 != 0;
+        if reserved || settings.terms == 0 || (matches!(opcode, Opcode::LweLinear) && !words_fit) {
+            return None;
+        }
+        Some(settings)
+    }
+
+    /// Words of the source and of the destination of a result.
+    pub const fn words_a_result(&self, opcode: Opcode, degree_log2: u32) -> (u64, u64) {
+        let (terms, words) = (self.terms as u64, self.words as u64);
+        match opcode {
+            Opcode::PointwiseMac => (terms << (degree_log2 + 1), 1 << degree_log2),
+            _ => (1 + terms * (1 + words), words),
+        }
+    }
+}
+
 /// What decides whether a card takes a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CardLimits {
@@ -437,6 +488,11 @@ impl Descriptor {
         BootstrapSettings::unpack(self.operands[3])
     }
 
+    /// The run-time values of LWE_LINEAR and POINTWISE_MAC, if in range.
+    pub const fn linear(&self) -> Option<LinearSettings> {
+        LinearSettings::unpack(self.opcode, self.operands[0])
+    }
+
     /// Bytes that the command reads from its source and writes to its destination on a card of ring degree
     /// `2^degree_log2`; 0 for settings out of range.
     pub fn bytes(&self, degree_log2: u32) -> (u64, u64) {
@@ -448,6 +504,10 @@ impl Descriptor {
             Opcode::Keyswitch | Opcode::Bootstrap => self.settings().map_or((0, 0), |settings| {
                 let to = settings.destination_words(self.opcode, degree_log2);
                 (8 * count * settings.source_words(degree_log2), 8 * count * to)
+            }),
+            Opcode::LweLinear | Opcode::PointwiseMac => self.linear().map_or((0, 0), |settings| {
+                let (from, to) = settings.words_a_result(self.opcode, degree_log2);
+                (8 * count * from, 8 * count * to)
             }),
             _ => (0, 0),
         }
@@ -463,10 +523,11 @@ impl Descriptor {
         }
         let on_card = matches!(self.opcode, Opcode::KeyUpload | Opcode::Wipe);
         let bootstraps = matches!(self.opcode, Opcode::Keyswitch | Opcode::Bootstrap);
+        let linear = matches!(self.opcode, Opcode::LweLinear | Opcode::PointwiseMac);
         let limit = match self.opcode {
             Opcode::Copy | Opcode::KeyUpload | Opcode::Wipe => layout::MAX_COPY_BYTES,
             Opcode::Ntt | Opcode::Intt => layout::MAX_POLYNOMIALS,
-            Opcode::Keyswitch | Opcode::Bootstrap => layout::MAX_CIPHERTEXTS,
+            Opcode::Keyswitch | Opcode::Bootstrap | Opcode::LweLinear | Opcode::PointwiseMac => layout::MAX_CIPHERTEXTS,
             _ => return Ok(()),
         };
         let granule = card.memory_granule_bytes.max(layout::ADDRESS_ALIGNMENT);
@@ -478,6 +539,9 @@ impl Descriptor {
             return Err(DescriptorError::BadOperand);
         }
         let (from, to) = self.bytes(card.degree_log2);
+        if linear && (from == 0 || from > 8 * layout::MAX_LINEAR_SOURCE_WORDS) {
+            return Err(DescriptorError::BadOperand);
+        }
         let fits = |address: u64, bytes: u64| {
             address.is_multiple_of(layout::ADDRESS_ALIGNMENT) && address.checked_add(bytes).is_some()
         };

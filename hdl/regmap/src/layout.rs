@@ -46,8 +46,14 @@ pub const RING_ALIGNMENT: u64 = 4096;
 pub const MAX_POLYNOMIALS: u64 = 0xffff;
 /// Most bytes of one copy command.
 pub const MAX_COPY_BYTES: u64 = 0xffff_ffff;
-/// Most ciphertexts of one KEYSWITCH or BOOTSTRAP.
+/// Most ciphertexts of one KEYSWITCH or BOOTSTRAP, and results of one LWE_LINEAR or POINTWISE_MAC.
 pub const MAX_CIPHERTEXTS: u64 = 0xfff;
+/// Most words of a ciphertext of LWE_LINEAR.
+pub const MAX_LINEAR_WORDS: u64 = 4096;
+/// Most terms of a result of LWE_LINEAR and POINTWISE_MAC.
+pub const MAX_TERMS: u64 = 255;
+/// Most words of the source of LWE_LINEAR and POINTWISE_MAC.
+pub const MAX_LINEAR_SOURCE_WORDS: u64 = (1 << 29) - 1;
 /// Largest dimension n of a small ciphertext.
 pub const MAX_DIMENSION: u16 = 1023;
 /// Most bits that a bootstrap's decomposition keeps: log2 of its base times its levels.

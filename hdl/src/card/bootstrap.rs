@@ -18,6 +18,7 @@
 
 use super::burst::BEATS;
 use super::resize::Resize;
+use super::single::Single;
 use crate::bootstrap::engine::{COUNTER, COUNTERS};
 use crate::bootstrap::shape::{INDEX, SLOT};
 use crate::bootstrap::{BootstrapEngine, Shape};
@@ -327,27 +328,6 @@ pub struct BootstrapUnit<const L: usize, const W: usize, const V: usize> {
     empty_cycles: Constant<U<13>>,
     group_number: [Constant<U<5>>; 32],
     group_count: [Constant<U<15>>; 32],
-}
-
-/// One word as a beat.
-#[derive(LogicBlock, Default)]
-pub struct Single {
-    /// The word.
-    pub d: Signal<In, U<64>>,
-    /// The beat.
-    pub q: Signal<Out, Lanes<1>>,
-}
-
-impl Logic for Single {
-    fn update(&mut self) {
-        self.q.next = Lanes::new([self.d.val().raw() as u64]);
-    }
-    fn connect(&mut self) {
-        self.q.connect();
-    }
-    fn hdl(&self) -> Verilog {
-        Verilog::Custom("assign q = d;\n".into())
-    }
 }
 
 impl<const L: usize, const W: usize, const V: usize> BootstrapUnit<L, W, V> {

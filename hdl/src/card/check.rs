@@ -23,6 +23,8 @@ pub const ENGINE_TRANSFER: u64 = 1;
 pub const ENGINE_UPLOAD: u64 = 2;
 /// The engine of KEYSWITCH and BOOTSTRAP; it judges their settings and addresses itself.
 pub const ENGINE_BOOTSTRAP: u64 = 3;
+/// Number of the engine of LWE_LINEAR and POINTWISE_MAC.
+pub const ENGINE_LINEAR: u64 = 4;
 
 /// The checker.
 #[derive(LogicBlock)]
@@ -74,6 +76,7 @@ pub struct DescriptorCheck {
     is_upload: Signal<Local, Bit>,
     is_wipe: Signal<Local, Bit>,
     is_bootstrap: Signal<Local, Bit>,
+    is_linear: Signal<Local, Bit>,
     count_rest: Signal<Local, U<16>>,
     destination_rest: Signal<Local, U<16>>,
     out_of_memory: Signal<Local, Bit>,
@@ -95,6 +98,8 @@ pub struct DescriptorCheck {
     wipe_opcode: Constant<U<8>>,
     keyswitch_opcode: Constant<U<8>>,
     bootstrap_opcode: Constant<U<8>>,
+    linear_opcode: Constant<U<8>>,
+    pointwise_opcode: Constant<U<8>>,
     granule_mask: Constant<U<16>>,
     degree_shift: Constant<U<5>>,
     round_up: Constant<U<33>>,
@@ -108,6 +113,7 @@ pub struct DescriptorCheck {
     transfer: Constant<U<4>>,
     upload: Constant<U<4>>,
     bootstrap: Constant<U<4>>,
+    linear: Constant<U<4>>,
 }
 
 impl DescriptorCheck {
@@ -155,6 +161,7 @@ impl DescriptorCheck {
             is_upload: Default::default(),
             is_wipe: Default::default(),
             is_bootstrap: Default::default(),
+            is_linear: Default::default(),
             count_rest: Default::default(),
             destination_rest: Default::default(),
             out_of_memory: Default::default(),
@@ -187,6 +194,8 @@ impl DescriptorCheck {
             wipe_opcode: opcode(Opcode::Wipe),
             keyswitch_opcode: opcode(Opcode::Keyswitch),
             bootstrap_opcode: opcode(Opcode::Bootstrap),
+            linear_opcode: opcode(Opcode::LweLinear),
+            pointwise_opcode: opcode(Opcode::PointwiseMac),
             granule_mask: Constant::new((layout::BEAT_BYTES * ports as u64 - 1).into()),
             degree_shift: Constant::new(u64::from(degree_log2 + 3).into()),
             round_up: Constant::new((layout::BEAT_BYTES - 1).into()),
@@ -200,6 +209,7 @@ impl DescriptorCheck {
             transfer: Constant::new(ENGINE_TRANSFER.into()),
             upload: Constant::new(ENGINE_UPLOAD.into()),
             bootstrap: Constant::new(ENGINE_BOOTSTRAP.into()),
+            linear: Constant::new(ENGINE_LINEAR.into()),
         }
     }
 }
@@ -219,6 +229,8 @@ impl Logic for DescriptorCheck {
         self.is_wipe.next = self.head.val().get_bits::<8>(0) == self.wipe_opcode.val();
         self.is_bootstrap.next = (self.head.val().get_bits::<8>(0) == self.keyswitch_opcode.val())
             | (self.head.val().get_bits::<8>(0) == self.bootstrap_opcode.val());
+        self.is_linear.next = (self.head.val().get_bits::<8>(0) == self.linear_opcode.val())
+            | (self.head.val().get_bits::<8>(0) == self.pointwise_opcode.val());
         self.capability.next = self.commands.val() >> self.head.val().get_bits::<5>(0);
         self.s1_known.d.next = self.head.val().get_bits::<8>(0) < self.opcodes.val();
         self.s1_capable.d.next = self.capability.val().get_bit(0) & !self.head.val().get_bits::<3>(5).any();
@@ -230,7 +242,8 @@ impl Logic for DescriptorCheck {
             | self.is_transform.val()
             | self.is_upload.val()
             | self.is_wipe.val()
-            | self.is_bootstrap.val();
+            | self.is_bootstrap.val()
+            | self.is_linear.val();
         self.s1_engine.d.next = 0u64.into();
         if self.is_copy.val() | self.is_transform.val() {
             self.s1_engine.d.next = self.transfer.val();
@@ -241,10 +254,13 @@ impl Logic for DescriptorCheck {
         if self.is_bootstrap.val() {
             self.s1_engine.d.next = self.bootstrap.val();
         }
+        if self.is_linear.val() {
+            self.s1_engine.d.next = self.linear.val();
+        }
         self.count_rest.next = self.count.val().get_bits::<16>(0) & self.granule_mask.val();
         self.s1_bad_count.d.next = !self.count.val().get_bits::<32>(0).any()
             | (self.is_transform.val() & self.count.val().get_bits::<16>(16).any())
-            | (self.is_bootstrap.val() & self.count.val().get_bits::<20>(12).any())
+            | ((self.is_bootstrap.val() | self.is_linear.val()) & self.count.val().get_bits::<20>(12).any())
             | ((self.is_upload.val() | self.is_wipe.val()) & self.count_rest.val().any());
         self.polynomial_bytes.next = self.count.val() << self.degree_shift.val();
         self.s1_bytes.d.next = self.count.val().get_bits::<32>(0);

@@ -2,7 +2,7 @@
 //!
 //! BAR0, rings and commands as `glovebox_regmap` describes them
 //! Range:     `L` lanes, `R` ring pairs (1 to 15), `P` ports to card memory (a power of two up to
-//!            16), `W = 8 P`, keyswitch of `V = L / 4` columns
+//!            16), `W = 8 P`, keyswitch of `V` columns, `glovebox_regmap::layout::keyswitch_columns`
 //! Handshake: AXI4-Lite slave, 32 bits, 64 KiB (`s_axil`); AXI4 master, 512-bit data, 64-bit address, one id, INCR bursts of
 //!            up to 16 beats that never cross 4 KiB, to host memory (`m_axi`) and to card memory (`m_mem_*_i`, port i of
 //!            `P`; addresses from 0; reads may be under way for two streams, in order); `interrupt_request` is one pulse a vector and message
@@ -21,8 +21,9 @@ use super::arbiter::RoundRobin;
 use super::axi_lite::AxiLiteSlave;
 use super::bootstrap::BootstrapUnit;
 use super::burst::BEATS;
-use super::check::{ENGINE_BOOTSTRAP, ENGINE_TRANSFER, ENGINE_UPLOAD};
+use super::check::{ENGINE_BOOTSTRAP, ENGINE_LINEAR, ENGINE_TRANSFER, ENGINE_UPLOAD};
 use super::dma_switch::DmaSwitch;
+use super::linear::LinearEngine;
 use super::memory::CardMemory;
 use super::read_dma::ReadDma;
 use super::registers::{CardRegisters, Identity};
@@ -198,10 +199,11 @@ pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W:
     arbiter: RoundRobin<R>,
     sequencer: Sequencer,
     transfer: TransferEngine<L>,
+    linear: LinearEngine,
     upload: UploadEngine<P>,
     bootstrap: BootstrapUnit<L, W, V>,
     memory: CardMemory<P, W>,
-    dma: DmaSwitch<4>,
+    dma: DmaSwitch<5>,
     read: ReadDma,
     write: WriteDma,
     resets: Reg<Bit>,
@@ -224,6 +226,7 @@ pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W:
     transfer_engine: Constant<U<4>>,
     upload_engine: Constant<U<4>>,
     bootstrap_engine: Constant<U<4>>,
+    linear_engine: Constant<U<4>>,
     beat_size: Constant<U<3>>,
     incrementing: Constant<U<2>>,
 }
@@ -319,6 +322,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
             arbiter: Default::default(),
             sequencer: Sequencer::new(identity.commands, degree_log2, P, R),
             transfer: TransferEngine::new(forward, inverse),
+            linear: LinearEngine::new(forward.degree),
             upload: Default::default(),
             bootstrap: BootstrapUnit::new(&Shape::new(L, degree)),
             memory: Default::default(),
@@ -345,6 +349,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
             transfer_engine: Constant::new(ENGINE_TRANSFER.into()),
             upload_engine: Constant::new(ENGINE_UPLOAD.into()),
             bootstrap_engine: Constant::new(ENGINE_BOOTSTRAP.into()),
+            linear_engine: Constant::new(ENGINE_LINEAR.into()),
             beat_size: Constant::new(6u64.into()),
             incrementing: Constant::new(1u64.into()),
         }
@@ -356,7 +361,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
 {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, slave, card, sequencer, transfer, upload, bootstrap, memory, read, write);
+        clock!(self, clock, slave, card, sequencer, transfer, linear, upload, bootstrap, memory, read, write);
         dff_setup!(self, clock, resets);
         // A soft reset takes effect once host and card memory have answered everything.
         self.quiet.next = self.read.quiet.val() & self.write.quiet.val() & self.memory.quiet.val();
@@ -473,8 +478,9 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.sequencer.memory_beats.next = self.card_memory_beats.val();
         self.sequencer.written_beats.next = self.upload.written_beats.val();
         self.sequencer.engine_ready.next =
-            self.transfer.ready.val() & self.upload.ready.val() & self.bootstrap.ready.val();
-        self.sequencer.engine_done.next = self.transfer.done.val() | self.upload.done.val() | self.bootstrap.done.val();
+            self.transfer.ready.val() & self.upload.ready.val() & self.bootstrap.ready.val() & self.linear.ready.val();
+        self.sequencer.engine_done.next =
+            self.transfer.done.val() | self.upload.done.val() | self.bootstrap.done.val() | self.linear.done.val();
         self.sequencer.engine_status.next = self.transfer.status.val();
         self.sequencer.engine_address.next = self.transfer.fault_address.val();
         if self.sequencer.owner.val() == self.upload_engine.val() {
@@ -484,6 +490,10 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         if self.sequencer.owner.val() == self.bootstrap_engine.val() {
             self.sequencer.engine_status.next = self.bootstrap.status.val();
             self.sequencer.engine_address.next = self.bootstrap.fault_address.val();
+        }
+        if self.sequencer.owner.val() == self.linear_engine.val() {
+            self.sequencer.engine_status.next = self.linear.status.val();
+            self.sequencer.engine_address.next = self.linear.fault_address.val();
         }
         self.sequencer.read_done.next = self.read.done.val();
         self.sequencer.read_fault.next = self.read.fault.val();
@@ -562,6 +572,26 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.bootstrap.side_fault_beat.next = self.memory.side_fault_beat.val();
         self.bootstrap.side_q.next = self.memory.side_q.val();
         self.bootstrap.side_valid.next = self.memory.side_valid.val();
+
+        self.linear.reset.next = self.inner_reset.val();
+        self.linear.start.next =
+            self.sequencer.engine_start.val() & (self.sequencer.owner.val() == self.linear_engine.val());
+        self.linear.opcode.next = self.sequencer.opcode.val();
+        self.linear.count.next = self.sequencer.count.val();
+        self.linear.source.next = self.sequencer.source.val();
+        self.linear.destination.next = self.sequencer.destination.val();
+        self.linear.operand.next = self.sequencer.operand[0].val();
+        self.linear.read_done.next = self.read.done.val();
+        self.linear.read_quiet.next = self.read.quiet.val();
+        self.linear.read_fault.next = self.read.fault.val();
+        self.linear.read_fault_beat.next = self.read.fault_beat.val();
+        self.linear.write_done.next = self.write.done.val();
+        self.linear.write_quiet.next = self.write.quiet.val();
+        self.linear.write_fault.next = self.write.fault.val();
+        self.linear.write_fault_beat.next = self.write.fault_beat.val();
+        self.linear.q.next = self.read.q.val();
+        self.linear.q_valid.next = self.dma.read_valid_out[4].val();
+        self.linear.d_ready.next = self.dma.write_ready_out[4].val();
 
         // Card memory.
         self.memory.reset.next = self.inner_reset.val() | self.upload.clear.val() | self.bootstrap.clear.val();
@@ -665,6 +695,19 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.dma.read_ready_in[3].next = self.bootstrap.q_ready.val();
         self.dma.data_in[3].next = self.bootstrap.d.val();
         self.dma.write_valid_in[3].next = self.bootstrap.d_valid.val();
+
+        self.dma.read_start_in[4].next = self.linear.dma_start.val();
+        self.dma.read_address_in[4].next = self.sequencer.source.val();
+        self.dma.read_beats_in[4].next = self.linear.read_beats.val();
+        self.dma.write_start_in[4].next = self.linear.dma_start.val();
+        self.dma.write_address_in[4].next = self.sequencer.destination.val();
+        self.dma.write_beats_in[4].next = self.linear.write_beats.val();
+        self.dma.strobe_in[4].next = self.linear.strobe.val();
+        self.dma.stop_in[4].next = self.linear.dma_stop.val();
+        self.dma.clear_in[4].next = self.linear.dma_clear.val();
+        self.dma.read_ready_in[4].next = self.linear.q_ready.val();
+        self.dma.data_in[4].next = self.linear.d.val();
+        self.dma.write_valid_in[4].next = self.linear.d_valid.val();
 
         // Host memory.
         self.read.reset.next = self.inner_reset.val() | self.dma.clear.val();
