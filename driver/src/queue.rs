@@ -28,6 +28,10 @@ pub struct Done {
 pub(crate) struct Held {
     pub(crate) host: [Option<DmaSlice>; 2],
     pub(crate) card: [Option<CardSlice>; 3],
+    /// The age of the card memory that the command names without a slice of it: see [`CardMemory::epoch`].
+    ///
+    /// [`CardMemory::epoch`]: crate::card_memory::CardMemory::epoch
+    pub(crate) epoch: Option<u64>,
 }
 
 /// A command that waits for its completion.
