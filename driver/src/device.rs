@@ -671,7 +671,8 @@ impl Core {
         let (wiping, epoch) = self.memory.take_wiping();
         let mut result = Ok(());
         for Wiping { range, mut tickets } in wiping {
-            let submitted = if tickets.is_empty() { self.enqueue(0, self.wipes(&range, epoch), true) } else { Ok(vec![]) };
+            let submitted =
+                if tickets.is_empty() { self.enqueue(0, self.wipes(&range, epoch), true) } else { Ok(vec![]) };
             let done = submitted.and_then(|more| {
                 tickets.extend(more);
                 tickets.into_iter().try_for_each(|ticket| ticket.wait().map(drop))

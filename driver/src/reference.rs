@@ -96,8 +96,7 @@ impl ReferenceKeys {
         let card_bsk = device.upload_words(&stripe_bootstrap_key(&components, degree, lanes as usize))?;
         let columns = layout::keyswitch_columns(lanes) as usize;
         let form = KeyswitchWord::for_modulus_log2(ks_modulus_log2);
-        let card_ksk =
-            device.upload_words(&stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, columns, form))?;
+        let card_ksk = device.upload_words(&stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, columns, form))?;
         Ok(Self { p, settings, bsk, ksk, card_bsk, card_ksk })
     }
 
