@@ -556,9 +556,10 @@ fn bootstraps(bench: &Bench) -> Outcome {
     let seed = bench.seed;
     let keys = keys_of(&device, |_| {}, seed)?;
     check_bootstrap(&keys, &device, Opcode::Bootstrap, 1, |_| {}, seed)?;
-    // More than a batch, tables of their own, several functions, without keyswitch, keyswitch alone.
-    check_bootstrap(&keys, &device, Opcode::Bootstrap, 5, |_| {}, seed + 1)?;
-    check_bootstrap(&keys, &device, Opcode::Bootstrap, 5, |s| s.lut_each = true, seed + 2)?;
+    // One more than a batch, tables of their own, several functions, without keyswitch, keyswitch alone.
+    let more = layout::batch_depth(device.parameters().lanes) as usize + 1;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, more, |_| {}, seed + 1)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, more, |s| s.lut_each = true, seed + 2)?;
     check_bootstrap(&keys, &device, Opcode::Bootstrap, 3, |s| s.functions = 3, seed + 3)?;
     check_bootstrap(&keys, &device, Opcode::Bootstrap, 2, |s| s.keyswitch = false, seed + 4)?;
     check_bootstrap(&keys, &device, Opcode::Keyswitch, 5, |_| {}, seed + 5)?;

@@ -156,6 +156,11 @@ impl AxiMemory {
         })
     }
 
+    /// Changes how the memory behaves.
+    pub(crate) fn set_traffic(&mut self, traffic: Traffic) {
+        self.traffic = traffic;
+    }
+
     /// Bytes read from and written to this port since power-up.
     pub(crate) fn moved_bytes(&self) -> (u64, u64) {
         (self.read_bytes, self.written_bytes)

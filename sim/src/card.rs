@@ -24,6 +24,7 @@ use glovebox_driver::vfio_user::server::CardServer;
 use glovebox_hdl::Design;
 use glovebox_regmap::layout::{BEAT_BYTES, memory_ports};
 use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,6 +189,9 @@ pub struct CardSimulation {
     memory: MemoryArray,
     idle_for: u32,
     interrupts: [u64; 16],
+    /// Bytes written to host memory, each to be noted when it is reached, and when those before it were.
+    marks_due: VecDeque<u64>,
+    marks: Vec<u64>,
 }
 
 impl CardSimulation {
@@ -199,15 +203,22 @@ impl CardSimulation {
         build_id: &[u8; 32],
     ) -> Result<Self, SimError> {
         let ports = Ports::of(&model)?;
-        let buses = (0..memory.ports).map(|port| {
-            // Ports behave alike, not in step.
-            let seed = memory_traffic.seed.wrapping_add(port << 32);
-            AxiMemory::new(&model, "m_mem_", &format!("_{port}"), Traffic { seed, ..memory_traffic })
-        });
+        let buses = (0..memory.ports)
+            .map(|port| AxiMemory::new(&model, "m_mem_", &format!("_{port}"), of_port(memory_traffic, port)));
         let memory_buses = buses.collect::<Result<Vec<_>, _>>()?;
         let host_bus = AxiMemory::new(&model, "m_axi_", "", traffic)?;
-        let mut card =
-            Self { model, ports, host: None, host_bus, memory_buses, memory, idle_for: 0, interrupts: [0; 16] };
+        let mut card = Self {
+            model,
+            ports,
+            host: None,
+            host_bus,
+            memory_buses,
+            memory,
+            idle_for: 0,
+            interrupts: [0; 16],
+            marks_due: VecDeque::new(),
+            marks: vec![],
+        };
         card.model.set(ports.card_memory_beats, card.memory.bytes.len() as u64 / BEAT_BYTES);
         let half = |at: usize| {
             let mut word = [0; 8];
@@ -349,6 +360,19 @@ impl CardSimulation {
         &self.memory.bytes
     }
 
+    /// The contents of card memory, to be put there without the card. What the card has not written since reset it does
+    /// not read.
+    pub fn memory_mut(&mut self) -> &mut [u8] {
+        &mut self.memory.bytes
+    }
+
+    /// Changes how card memory behaves.
+    pub fn set_memory_traffic(&mut self, traffic: Traffic) {
+        for (bus, port) in self.memory_buses.iter_mut().zip(0..) {
+            bus.set_traffic(of_port(traffic, port));
+        }
+    }
+
     /// Lets card memory refuse these addresses, whole beats.
     pub fn refuse_memory(&mut self, addresses: Range<u64>) {
         self.memory.refused = addresses;
@@ -357,6 +381,23 @@ impl CardSimulation {
     /// Bytes read from and written to each port of card memory since power-up.
     pub fn memory_moved_bytes(&self) -> Vec<(u64, u64)> {
         self.memory_buses.iter().map(AxiMemory::moved_bytes).collect()
+    }
+
+    /// Bytes read from and written to host memory since power-up, in whole beats.
+    pub fn host_moved_bytes(&self) -> (u64, u64) {
+        self.host_bus.moved_bytes()
+    }
+
+    /// Notes the cycles in which the bytes written to host memory reach these numbers, which do not fall; earlier notes are
+    /// forgotten.
+    pub fn mark_written(&mut self, bytes: impl IntoIterator<Item = u64>) {
+        self.marks_due = bytes.into_iter().collect();
+        self.marks.clear();
+    }
+
+    /// Cycles, since power-up, in which the numbers of [`CardSimulation::mark_written`] were reached, as far as they have been.
+    pub fn marks(&self) -> &[u64] {
+        &self.marks
     }
 
     /// One clock, with both sides of every channel.
@@ -371,6 +412,10 @@ impl CardSimulation {
             moved = moved.and_then(|()| bus.step(&mut self.model, &mut target));
         }
         moved.map_err(|what| self.broken(what))?;
+        while self.marks_due.front().is_some_and(|&bytes| bytes <= self.host_bus.moved_bytes().1) {
+            self.marks_due.pop_front();
+            self.marks.push(self.model.cycle());
+        }
 
         // Interrupts.
         let request = self.model.get(p.interrupt_request);
@@ -387,6 +432,11 @@ impl CardSimulation {
         self.idle_for = if idle { self.idle_for.saturating_add(1) } else { 0 };
         self.model.tick()
     }
+}
+
+/// Ports behave alike, not in step.
+fn of_port(traffic: Traffic, port: u64) -> Traffic {
+    Traffic { seed: traffic.seed.wrapping_add(port << 32), ..traffic }
 }
 
 enum Request {

@@ -114,6 +114,29 @@ pub enum SimError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The bench around a simulated card was used wrongly, or the card wrote something there that makes no sense.
+    #[error("bench of the simulated card: {0}")]
+    Bench(String),
+    /// A word of the simulated card's results is not golden's.
+    #[error(
+        "word {word} of ciphertext {ciphertext} is {got:#018x} on the simulated card and {expected:#018x} on golden"
+    )]
+    Disagrees {
+        /// Number of the ciphertext.
+        ciphertext: usize,
+        /// Number of the word in it.
+        word: usize,
+        /// The card's.
+        got: u64,
+        /// Golden's.
+        expected: u64,
+    },
+    /// Keys or ciphertexts for a simulated card.
+    #[error(transparent)]
+    Golden(#[from] glovebox_golden::GoldenError),
+    /// Host memory for a simulated card.
+    #[error(transparent)]
+    Host(#[from] glovebox_driver::Error),
     /// The RTL could not be generated.
     #[error(transparent)]
     Hdl(#[from] glovebox_hdl::HdlError),

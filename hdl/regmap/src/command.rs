@@ -746,9 +746,9 @@ mod tests {
             functions: 3,
         };
         assert_eq!(BootstrapSettings::unpack(settings.pack()), Some(settings));
-        // 6 components of 10 steps; ceil(11 / 2) blocks of 1024 entries of 2 columns.
+        // 6 components of 10 steps; ceil(11 / 4) blocks of 1024 entries of 4 columns.
         assert_eq!(settings.bootstrap_key_bytes(8), 10 * 6 * 256 * 8);
-        assert_eq!(settings.keyswitch_key_bytes(8, 8), 6 * 1024 * 2 * 8);
+        assert_eq!(settings.keyswitch_key_bytes(8, 8), 3 * 1024 * 4 * 8);
         let ok = Descriptor {
             count: 2,
             source: 0x1_0000,

@@ -53,9 +53,21 @@ pub const MAX_DIMENSION: u16 = 1023;
 /// Most bits that a bootstrap's decomposition keeps: log2 of its base times its levels.
 pub const MAX_KEPT_BITS: u64 = 36;
 
-/// Columns that the keyswitch of a card of `lanes` lanes does at a time.
+/// Ciphertexts of the batch that a card of `lanes` lanes takes at a time: as many as it takes for the keys of a batch to
+/// arrive, at default parameters, before the batch is done.
+pub const fn batch_depth(lanes: u32) -> u64 {
+    match lanes {
+        0..=7 => 4,
+        8..=31 => 8,
+        _ => 16,
+    }
+}
+
+/// Columns that the keyswitch of a card of `lanes` lanes does at a time: twice what a keyswitch of four levels needs to
+/// keep up with the blind rotation of a full batch.
 pub const fn keyswitch_columns(lanes: u32) -> u64 {
-    if lanes < 4 { 1 } else { (lanes / 4) as u64 }
+    let columns = 4 * lanes as u64 / batch_depth(lanes);
+    if columns == 0 { 1 } else { columns }
 }
 
 /// AXI ports to card memory of a card of `lanes` lanes, so that the key stream fills the multipliers.

@@ -4,6 +4,7 @@ use super::multiply::Multiply;
 use super::{Accumulate, Decompose, Rotate};
 use crate::field::limbs::Bound;
 use crate::ntt::{Plan, Transform};
+use glovebox_regmap::layout;
 
 /// Bits of a slot number.
 pub const SLOT: usize = 4;
@@ -35,18 +36,13 @@ impl Shape {
     /// Fewest beats a frame: the next frame's parameters are found while one is read.
     pub const MIN_BEATS: usize = 16;
 
-    /// The shape with the project's usual depths for a number of lanes.
+    /// The shape of the card of that many lanes: see `glovebox_regmap::layout`.
     ///
     /// # Panics
     /// As [`Shape::check`].
     pub fn new(lanes: usize, degree: usize) -> Self {
-        let depth = match lanes {
-            128 => 16,
-            32 => 8,
-            _ => 4,
-        };
-        // Twice what a keyswitch of four levels needs to keep up with the blind rotation of a full batch.
-        let columns = 4 * lanes / depth;
+        let depth = layout::batch_depth(lanes as u32) as usize;
+        let columns = layout::keyswitch_columns(lanes as u32) as usize;
         let shape = Self { degree, lanes, depth, tables: depth, key_words: lanes, columns };
         shape.check();
         shape
@@ -123,9 +119,16 @@ impl Shape {
         self.turnaround() + 32
     }
 
-    /// General multipliers of 64 bits: one a lane and pipe, three a point between them.
+    /// General multipliers of 64 bits in the forward transforms and the products, and in the inverse transforms: one a lane
+    /// and direction, three a point in the products.
+    pub const fn multiplier_groups(&self) -> [usize; 2] {
+        [self.lanes + 3 * self.points(), self.lanes]
+    }
+
+    /// General multipliers of 64 bits.
     pub const fn multipliers(&self) -> usize {
-        7 * self.lanes / 2
+        let [forward, inverse] = self.multiplier_groups();
+        forward + inverse
     }
 }
 

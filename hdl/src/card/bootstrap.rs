@@ -358,14 +358,14 @@ impl<const L: usize, const W: usize, const V: usize> BootstrapUnit<L, W, V> {
     pub fn new(shape: &Shape) -> Self {
         assert_eq!((shape.key_words, shape.columns), (L, V), "beats of the keys");
         assert_eq!(layout::keyswitch_columns(L as u32), V as u64, "the map's columns");
-        assert!(W >= V && W % 8 == 0 && W.is_power_of_two(), "granules of {W} words");
+        assert!(W >= V && W.is_multiple_of(8) && W.is_power_of_two(), "granules of {W} words");
         let cap = shape.depth.min(shape.tables / 2);
         assert!(cap > 0 && shape.tables * shape.degree <= 1 << ADDRESS, "{} tables", shape.tables);
         let degree_log2 = shape.degree.trailing_zeros();
         let code = |status: StatusCode| Constant::new(u64::from(status.code()).into());
         let shift = |by: u32| Constant::new(u64::from(by).into());
         let groups = |index: usize| {
-            let (per_slot, levels) = (index / 8, if index % 8 == 0 { 8 } else { index % 8 });
+            let (per_slot, levels) = (index / 8, if index.is_multiple_of(8) { 8 } else { index % 8 });
             (levels << degree_log2).div_ceil(per_slot.max(1)) as u64
         };
         let empty = shape.reset_cycles() + MARGIN;

@@ -33,6 +33,46 @@ pub(crate) enum Command {
     Rtl(Rtl),
     /// Serve a simulated card on a socket, for any device named vfio-user:PATH.
     Serve(Serve),
+    /// Run bootstraps on the simulated card and report where the cycles go.
+    Profile(Profile),
+}
+
+/// What `profile` runs.
+#[derive(Debug, Args)]
+pub(crate) struct Profile {
+    /// Lanes of the simulated card: 4, 8, 32 or 128. A wide model takes long to build: 128 lanes most of an hour.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) lanes: usize,
+    /// Name of a parameter set.
+    #[arg(long, default_value = "CPU_KS_PBS_TUNIFORM_2M128")]
+    pub(crate) params: String,
+    /// Run a shorter blind rotation of this many steps n instead of the set's: cycles and bytes a step stay the same.
+    #[arg(long)]
+    pub(crate) dimension: Option<usize>,
+    /// Ciphertexts of the command [default: two of the card's batches].
+    #[arg(long)]
+    pub(crate) count: Option<usize>,
+    /// Card memory: `hbm` two pseudo-channels a port, `ddr4` one channel a port (19 GB/s at 300 MHz), `ideal` limited by the bus alone.
+    #[arg(long, default_value = "hbm", value_parser = ["hbm", "ddr4", "ideal"])]
+    pub(crate) memory: String,
+    /// Bootstrap small ciphertexts, without the keyswitch.
+    #[arg(long)]
+    pub(crate) no_keyswitch: bool,
+    /// Run every number of ciphertexts up to the card's batch, and two batches; show from which on keys arrive in time.
+    #[arg(long, conflicts_with_all = ["count", "svg"])]
+    pub(crate) sweep: bool,
+    /// Cycles between two samples of the timeline [default: a five-hundredth of the run, about].
+    #[arg(long)]
+    pub(crate) sample_cycles: Option<u64>,
+    /// Write the timeline as a picture.
+    #[arg(long)]
+    pub(crate) svg: Option<PathBuf>,
+    /// Print the report as JSON, samples of the timeline included.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seed of keys, ciphertexts and power-up values.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 /// Which card to simulate.

@@ -8,6 +8,7 @@ mod bootstrap;
 mod demo;
 mod devices;
 mod files;
+mod profile;
 mod progress;
 mod report;
 mod rtl;
@@ -38,6 +39,7 @@ fn run(arguments: Arguments) -> Result<Outcome, CliError> {
         Command::Lut(options) => files::lut(&options),
         Command::Rtl(options) => rtl::run(&options),
         Command::Serve(options) => simulator::serve(&options),
+        Command::Profile(options) => profile::run(&options),
     }
 }
 

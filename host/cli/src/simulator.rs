@@ -6,6 +6,7 @@ use glovebox::driver::vfio_user::server::CardServer;
 use glovebox::evaluation::EvaluationKeys;
 use glovebox::{Device, Engine};
 use glovebox_sim::card::{CardBuild, VerilatedCard};
+use glovebox_sim::verilator::Step;
 use indicatif::ProgressBar;
 
 /// A simulated card that listens on a socket of its own until it is dropped.
@@ -90,18 +91,19 @@ fn build(lanes: u32, degree: usize, memory_mib: Option<u32>) -> Result<Verilated
     if let Some(mib) = memory_mib {
         card = card.memory_bytes(u64::from(mib) << 20);
     }
-    let card = card
-        .progress(|step| {
-            spinner.finish_and_clear();
-            let bar = bar.get_or_insert_with(|| progress::bar("verilating the card", step.total));
-            bar.set_length(step.total as u64);
-            bar.set_position(step.done as u64);
-            bar.set_message(step.what);
-        })
-        .build();
+    let card = card.progress(|step| show_build(&spinner, &mut bar, step)).build();
     spinner.finish_and_clear();
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     Ok(card?)
+}
+
+/// Shows a step of a model's build: the spinner gives way to a bar.
+pub(crate) fn show_build(spinner: &ProgressBar, bar: &mut Option<ProgressBar>, step: Step) {
+    spinner.finish_and_clear();
+    let bar = bar.get_or_insert_with(|| progress::bar("verilating the card", step.total));
+    bar.set_length(step.total as u64);
+    bar.set_position(step.done as u64);
+    bar.set_message(step.what);
 }

@@ -1,55 +1,37 @@
-//! A card whose clock the test holds, with host memory and rings of its own.
+//! The bench of a simulated card for tests: what fails, fails the test.
 
-use glovebox_driver::card::{CardBackend, DmaPermissions, HostPort, PciFunction};
-use glovebox_driver::memory::HostMemory;
 use glovebox_golden::field;
 use glovebox_golden::ntt::NegacyclicNtt;
-use glovebox_regmap::command::{COMPLETION_WORDS, Completion};
-use glovebox_regmap::registers::{self, Register, RingRegister, control, ring_control};
+use glovebox_regmap::command::Completion;
+use glovebox_regmap::registers::{self, Register, RingRegister};
 use glovebox_regmap::{CardLimits, Descriptor, Opcode};
-use glovebox_sim::card::{CardBuild, CardSimulation, Traffic};
-use std::sync::{Arc, Mutex};
+use glovebox_sim::bench::CardBench;
+pub(crate) use glovebox_sim::bench::{BASE, RING_LOG2};
+use glovebox_sim::card::{CardBuild, Traffic};
+use std::ops::{Deref, DerefMut};
 
-/// Where host memory begins for the card.
-pub(crate) const BASE: u64 = 0x12_3456_0000;
-/// Bytes of host memory.
+/// Bytes of host memory for data.
 const BYTES: usize = 8 << 20;
-/// Bytes of the area of a ring pair: submission ring, then completion ring in its second half.
-const RING_AREA: u64 = 0x1_0000;
-/// Offset of the data behind the rings.
-const DATA: u64 = 16 * RING_AREA;
-/// log2 of the rings' entries.
-pub(crate) const RING_LOG2: u32 = 3;
 /// Longest time that a test waits for the card to be idle.
 const LIMIT_CYCLES: u64 = 40_000_000;
-/// Offset and bits of the PCI command register: memory space and bus mastering.
-const PCI_COMMAND: (u64, [u8; 2]) = (4, [6, 0]);
 
-/// A backend that only hands its host on.
-#[derive(Default)]
-struct Capture(Mutex<Option<Arc<HostPort>>>);
-
-impl CardBackend for Capture {
-    fn attach(&self, host: Arc<HostPort>) {
-        *self.0.lock().unwrap() = Some(host);
-    }
-    fn read32(&self, _: u32) -> u32 {
-        0
-    }
-    fn write32(&self, _: u32, _: u32) {}
-    fn reset(&self) {}
+/// A bench, and the ring degree of its card.
+pub(crate) struct Bench {
+    bench: CardBench,
+    degree: usize,
 }
 
-/// The card, its memory, and where each ring stands.
-pub(crate) struct Bench {
-    pub(crate) card: CardSimulation,
-    pub(crate) host: Arc<HostPort>,
-    pub(crate) function: PciFunction,
-    tails: [u32; 15],
-    heads: [u32; 15],
-    degree: usize,
-    // Last: the card's mappings go first.
-    _memory: HostMemory,
+impl Deref for Bench {
+    type Target = CardBench;
+    fn deref(&self) -> &CardBench {
+        &self.bench
+    }
+}
+
+impl DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut CardBench {
+        &mut self.bench
+    }
 }
 
 impl Bench {
@@ -60,36 +42,12 @@ impl Bench {
 
     /// The card of this build, of ring degree `degree`.
     pub(crate) fn of(build: CardBuild<'_>, degree: usize, traffic: Traffic, reset_seed: u64) -> Self {
-        let mut card = build.traffic(traffic).reset_seed(reset_seed).simulation().unwrap();
-        let capture = Arc::new(Capture::default());
-        let function = PciFunction::new(Arc::clone(&capture) as Arc<dyn CardBackend>);
-        let memory = HostMemory::new(BYTES).unwrap();
-        let all = DmaPermissions { read: true, write: true };
-        function.dma_map(BASE, BYTES as u64, 0, all, memory.file().try_clone().unwrap()).unwrap();
-        function.config_write(PCI_COMMAND.0, &PCI_COMMAND.1);
-        let host = capture.0.lock().unwrap().take().unwrap();
-        card.attach(Arc::clone(&host));
-        let mut bench = Self { card, host, function, tails: [0; 15], heads: [0; 15], degree, _memory: memory };
-        bench.start();
-        bench
+        Self { bench: CardBench::new(build.traffic(traffic).reset_seed(reset_seed), BYTES).unwrap(), degree }
     }
 
     /// Programs every ring pair and lets the card run.
     pub(crate) fn start(&mut self) {
-        let rings = self.read(registers::RING_PAIRS);
-        for ring in 0..rings {
-            let area = BASE + u64::from(ring) * RING_AREA;
-            self.host.write(area, &vec![0; RING_AREA as usize]).unwrap();
-            self.ring(registers::SQ_LOG2, ring, RING_LOG2);
-            self.ring(registers::CQ_LOG2, ring, RING_LOG2);
-            self.ring64(registers::SQ_BASE, ring, area);
-            self.ring64(registers::CQ_BASE, ring, area + RING_AREA / 2);
-            self.ring(registers::RING_VECTOR, ring, ring + 1);
-            self.ring(registers::RING_CONTROL, ring, ring_control::ENABLE.mask());
-        }
-        (self.tails, self.heads) = ([0; 15], [0; 15]);
-        self.write(registers::INTERRUPT_ENABLE, u32::MAX);
-        self.write(registers::CONTROL, control::ENABLE.mask());
+        self.bench.start().unwrap();
     }
 
     /// What decides about a descriptor now, by the card's own registers.
@@ -105,82 +63,54 @@ impl Bench {
     }
 
     pub(crate) fn read(&mut self, register: Register) -> u32 {
-        self.card.read32(register.offset.get()).unwrap()
+        self.bench.read(register).unwrap()
     }
 
     pub(crate) fn read64(&mut self, register: Register) -> u64 {
-        let low = self.card.read32(register.offset.get()).unwrap();
-        u64::from(low) | u64::from(self.card.read32(register.offset.get() + 4).unwrap()) << 32
+        self.bench.read64(register).unwrap()
     }
 
     pub(crate) fn write(&mut self, register: Register, value: u32) {
-        self.card.write32(register.offset.get(), value).unwrap();
+        self.bench.write(register, value).unwrap();
     }
 
     pub(crate) fn ring(&mut self, register: RingRegister, ring: u32, value: u32) {
-        self.write(register.of(ring).unwrap(), value);
+        self.bench.ring(register, ring, value).unwrap();
     }
 
     pub(crate) fn ring64(&mut self, register: RingRegister, ring: u32, value: u64) {
-        let offset = register.of(ring).unwrap().offset.get();
-        self.card.write32(offset, value as u32).unwrap();
-        self.card.write32(offset + 4, (value >> 32) as u32).unwrap();
+        self.bench.ring64(register, ring, value).unwrap();
     }
 
     pub(crate) fn read_ring(&mut self, register: RingRegister, ring: u32) -> u32 {
-        self.read(register.of(ring).unwrap())
-    }
-
-    /// The card's address of byte `at` of the data area.
-    pub(crate) fn data(&self, at: usize) -> u64 {
-        BASE + DATA + at as u64
+        self.bench.read_ring(register, ring).unwrap()
     }
 
     pub(crate) fn put(&self, at: usize, words: &[u64]) {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.host.write(self.data(at), &bytes).unwrap();
+        self.bench.put(at, words).unwrap();
     }
 
     pub(crate) fn get(&self, at: usize, words: usize) -> Vec<u64> {
-        let mut bytes = vec![0; 8 * words];
-        self.host.read(self.data(at), &mut bytes).unwrap();
-        bytes.chunks_exact(8).map(|chunk| chunk.iter().rev().fold(0, |w, &b| w << 8 | u64::from(b))).collect()
+        self.bench.get(at, words).unwrap()
     }
 
     /// Puts a descriptor into a ring without ringing the doorbell.
     pub(crate) fn queue(&mut self, ring: u32, words: [u64; 8]) {
-        let tail = &mut self.tails[ring as usize];
-        let at = BASE + u64::from(ring) * RING_AREA + u64::from(*tail % (1 << RING_LOG2)) * 64;
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.host.write(at, &bytes).unwrap();
-        *tail += 1;
+        self.bench.queue(ring, words).unwrap();
     }
 
     pub(crate) fn doorbell(&mut self, ring: u32) {
-        self.ring(registers::SQ_TAIL, ring, self.tails[ring as usize]);
+        self.bench.doorbell(ring).unwrap();
     }
 
     /// The next completion of a ring, consumed.
     pub(crate) fn completion(&mut self, ring: u32) -> Option<Completion> {
-        let head = self.heads[ring as usize];
-        let at = BASE + u64::from(ring) * RING_AREA + RING_AREA / 2 + u64::from(head % (1 << RING_LOG2)) * 32;
-        let mut bytes = [0; 8 * COMPLETION_WORDS];
-        self.host.read(at, &mut bytes).unwrap();
-        let mut words = [0; COMPLETION_WORDS];
-        for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = chunk.iter().rev().fold(0, |w, &b| w << 8 | u64::from(b));
-        }
-        if Completion::phase_of(words[3]) != ((head >> RING_LOG2) & 1 == 0) {
-            return None;
-        }
-        self.heads[ring as usize] += 1;
-        self.ring(registers::CQ_HEAD, ring, head + 1);
-        Some(Completion::decode(words).unwrap())
+        self.bench.completion(ring).unwrap()
     }
 
     /// Clocks until the card is idle.
     pub(crate) fn settle(&mut self) -> u64 {
-        self.card.run(LIMIT_CYCLES).unwrap()
+        self.bench.card.run(LIMIT_CYCLES).unwrap()
     }
 
     /// One command on ring 0, to its completion.

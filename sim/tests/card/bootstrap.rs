@@ -8,12 +8,15 @@ use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
 use glovebox_golden::params::{BootstrapParameters, CPU_KS_PBS_TUNIFORM_2M128, LweDimension, TOY_INSECURE};
 use glovebox_golden::torus::modulus_switch;
 use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
+use glovebox_regmap::layout::{batch_depth, keyswitch_columns};
 use glovebox_regmap::registers::{self, control};
 use glovebox_regmap::{BootstrapSettings, Completion, Descriptor, Opcode, StatusCode};
 use glovebox_sim::card::{CardBuild, Traffic};
 
 const LANES: usize = 8;
 const DEGREE: usize = 256;
+/// Ciphertexts that fill the card.
+const DEPTH: usize = batch_depth(LANES as u32) as usize;
 /// Bytes of one piece of an upload.
 const PIECE: usize = 2 << 20;
 /// Where the key's bytes are put for their upload.
@@ -72,7 +75,7 @@ impl Keys {
         let table = words(seed + 2, degree);
         let card = [
             stripe_bootstrap_key(&bootstrap_key_words(&p, &bsk).unwrap(), degree, LANES),
-            stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, LANES / 4, form),
+            stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, keyswitch_columns(LANES as u32) as usize, form),
             table.clone(),
         ];
         let settings = BootstrapSettings {
@@ -164,17 +167,17 @@ fn bootstraps_equal_golden_under_any_traffic_and_read_each_key_once_a_batch() {
         keys.upload(&mut bench);
         let uploaded = bench.card.memory_moved_bytes();
         assert_eq!(uploaded, vec![(0, 8 * keys.card.iter().map(|w| w.len().next_multiple_of(8) as u64).sum::<u64>())]);
-        for count in [1, 4, 9] {
+        for count in [1, DEPTH, 2 * DEPTH + 1] {
             let before = bench.card.memory_moved_bytes()[0].0;
             cycles.push(keys.check(&mut bench, count, seed * 100 + count as u64).cycles);
             let read = bench.card.memory_moved_bytes()[0].0 - before;
             let [bsk, ksk, table] = keys.card.each_ref().map(|words| 64 * words.len().div_ceil(8) as u64);
-            let batches = count.div_ceil(4) as u64;
+            let batches = count.div_ceil(DEPTH) as u64;
             assert_eq!(read, batches * (bsk + ksk) + table, "bytes from card memory for {count} bootstraps");
         }
         assert!(bench.read64(registers::ROTATION_CYCLES) > 0 && bench.read64(registers::FORWARD_ACTIVE) > 0);
     }
-    assert!(cycles[1] < 4 * cycles[0], "a batch overlaps: {cycles:?}");
+    assert!(cycles[1] < DEPTH as u64 * cycles[0], "a batch overlaps: {cycles:?}");
 }
 
 #[test]
