@@ -99,6 +99,14 @@ impl CardMemory {
         }
     }
 
+    /// Takes the ranges that are kept back although nothing wipes them yet, and the epoch that they belong to.
+    pub(crate) fn take_unsubmitted(&self) -> (Vec<Range<u64>>, u64) {
+        let mut state = self.lock();
+        let unsubmitted = state.wiping.extract_if(.., |wiping| wiping.tickets.is_empty());
+        let ranges = unsubmitted.map(|wiping| wiping.range).collect();
+        (ranges, state.epoch)
+    }
+
     /// Takes the ranges that are kept back, and the epoch that they belong to.
     pub(crate) fn take_wiping(&self) -> (Vec<Wiping>, u64) {
         let mut state = self.lock();

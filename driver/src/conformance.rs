@@ -3,19 +3,11 @@
 //! It is a function library: the tests of this workspace call it, and so may a diagnosis of a card in the field. Every
 //! result is compared with the golden model word by word.
 
-use crate::card_memory::CardBuffer;
 use crate::device::{Command, CompletionMode, Device, DeviceConfig, Ticket};
 use crate::dma::DmaBuffer;
 use crate::error::{Error, Result};
-use glovebox_golden::card::bootstrap_key_words;
-use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
-use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
-use glovebox_golden::params::{
-    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, GlweDimension, LweDimension, ModulusSwitchKind,
-    RingDegree,
-};
-use glovebox_golden::{bootstrap, field, ntt::NegacyclicNtt, torus};
-use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
+use crate::reference::{ReferenceJob, ReferenceKeys, words};
+use glovebox_golden::{field, ntt::NegacyclicNtt};
 use glovebox_regmap::{BootstrapSettings, Descriptor, Opcode, StatusCode, layout};
 use std::time::Duration;
 
@@ -85,6 +77,8 @@ pub const CASES: &[Case] = &[
     Case { name: "card_memory_rules_are_kept_and_the_next_command_runs", run: card_memory_rules },
     Case { name: "bootstraps_and_keyswitches_of_every_kind_equal_golden", run: bootstraps },
     Case { name: "bootstraps_without_key_or_table_fail_with_their_reason", run: bootstrap_rules },
+    Case { name: "bootstraps_on_every_ring_pair_from_several_threads_equal_golden", run: bootstrap_threads },
+    Case { name: "keys_uploaded_and_released_while_batches_run_disturb_nobody", run: uploads_meanwhile },
     Case { name: "counters_count_what_was_done", run: counters },
     Case { name: "device_closed_in_mid_command_opens_again_and_is_right", run: close_in_flight },
     Case { name: "buffers_dropped_in_flight_stay_mapped_until_the_command_ends", run: drop_buffers },
@@ -103,18 +97,6 @@ fn same(what: &str, found: &[u64], expected: &[u64]) -> Outcome {
         return Err(format!("{what}: word {at} is {:x?} instead of {:x?}", found.get(at), expected.get(at)));
     }
     Ok(())
-}
-
-/// Words from a counter by a mixing function; most are canonical, some are not.
-fn words(seed: u64, count: usize) -> Vec<u64> {
-    (0..count as u64)
-        .map(|i| {
-            let mut x = (seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_add(i.wrapping_mul(0xbf58_476d_1ce4_e5b9));
-            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            x ^ (x >> 31)
-        })
-        .collect()
 }
 
 /// What a card makes of polynomials: words are reduced once by p, then transformed.
@@ -535,134 +517,35 @@ fn card_memory_rules(bench: &Bench) -> Outcome {
     fails(&device, gap.words(), StatusCode::BadDestination, 3 * granule, 1)
 }
 
-/// A key set of random words, on the card and for golden.
-struct Keys {
-    p: BootstrapParameters,
-    settings: BootstrapSettings,
-    bsk: NttBootstrapKey,
-    ksk: KeyswitchKey,
-    card_bsk: CardBuffer,
-    card_ksk: CardBuffer,
+/// Keys as the card can hold them; `change` makes them others than the usual ones.
+fn keys_of(
+    device: &Device,
+    change: impl FnOnce(&mut BootstrapSettings),
+    seed: u64,
+) -> std::result::Result<ReferenceKeys, String> {
+    let mut settings = ReferenceKeys::SETTINGS;
+    change(&mut settings);
+    ReferenceKeys::upload(device, settings, seed).map_err(text)
 }
 
-impl Keys {
-    fn new(
-        device: &Device,
-        change: impl FnOnce(&mut BootstrapSettings),
-        seed: u64,
-    ) -> std::result::Result<Self, String> {
-        let mut settings = BootstrapSettings {
-            dimension: 5,
-            pbs_base_log: 23,
-            pbs_levels: 1,
-            ks_base_log: 4,
-            ks_levels: 4,
-            ks_words_per_slot: 1,
-            centred: true,
-            keyswitch: true,
-            lut_each: false,
-            functions: 1,
-        };
-        change(&mut settings);
-        let (degree, lanes) = (device.parameters().degree(), device.parameters().lanes);
-        let kind = if settings.centred { ModulusSwitchKind::CenteredMean } else { ModulusSwitchKind::Standard };
-        let ks_modulus_log2 = 64 / u32::from(settings.ks_words_per_slot);
-        let p = BootstrapParameters {
-            lwe_dimension: LweDimension(settings.dimension.into()),
-            glwe_dimension: GlweDimension(1),
-            ring_degree: RingDegree(degree),
-            pbs_base_log: DecompositionBaseLog(settings.pbs_base_log.into()),
-            pbs_level: DecompositionLevelCount(settings.pbs_levels.into()),
-            ks_base_log: DecompositionBaseLog(settings.ks_base_log.into()),
-            ks_level: DecompositionLevelCount(settings.ks_levels.into()),
-            ks_modulus_log2,
-            modulus_switch: kind,
-        };
-        let golden = |error: glovebox_golden::GoldenError| error.to_string();
-        let bsk = BootstrapKey::from_words(&p, words(seed, p.bootstrap_key_len())).map_err(golden)?;
-        let bsk = bsk.to_ntt(&p).map_err(golden)?;
-        let unit = 64 - ks_modulus_log2;
-        let random = words(seed ^ 0xabcd, p.keyswitch_key_len());
-        let ksk = KeyswitchKey::from_words(&p, random.iter().map(|w| w >> unit << unit).collect()).map_err(golden)?;
-        let components = bootstrap_key_words(&p, &bsk).map_err(golden)?;
-        let card_bsk = device.upload_words(&stripe_bootstrap_key(&components, degree, lanes as usize)).map_err(text)?;
-        let columns = layout::keyswitch_columns(lanes) as usize;
-        let form = KeyswitchWord::for_modulus_log2(ks_modulus_log2);
-        let striped = stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, columns, form);
-        let card_ksk = device.upload_words(&striped).map_err(text)?;
-        Ok(Self { p, settings, bsk, ksk, card_bsk, card_ksk })
-    }
+/// `count` ciphertexts through the card and through golden.
+fn check_bootstrap(
+    keys: &ReferenceKeys,
+    device: &Device,
+    opcode: Opcode,
+    count: usize,
+    change: impl FnOnce(&mut BootstrapSettings),
+    seed: u64,
+) -> Outcome {
+    let mut settings = keys.settings();
+    change(&mut settings);
+    let job = keys.job(device, opcode, count, settings, seed).map_err(text)?;
+    device.run(0, job.command()).map_err(text)?;
+    job_is_right(&job, &format!("{count} x {} with {settings:?}", opcode.name()))
+}
 
-    /// `count` ciphertexts through the card and through golden.
-    fn check(
-        &self,
-        device: &Device,
-        opcode: Opcode,
-        count: usize,
-        change: impl FnOnce(&mut BootstrapSettings),
-        seed: u64,
-    ) -> Outcome {
-        let mut settings = self.settings;
-        change(&mut settings);
-        let log2 = device.parameters().degree_log2;
-        let degree = device.parameters().degree();
-        let tables = words(seed + 1, if settings.lut_each { count } else { 1 } * degree);
-        let luts = device.upload_words(&tables).map_err(text)?;
-        let from = settings.source_words(log2) as usize;
-        let unit = if settings.keyswitch { 0 } else { 64 - self.p.ks_modulus_log2 };
-        let input: Vec<u64> = words(seed, count * from).iter().map(|w| w >> unit << unit).collect();
-        let to = settings.destination_words(opcode, log2) as usize;
-        let source = device.allocate(8 * input.len()).map_err(text)?;
-        source.write_words(0, &input).map_err(text)?;
-        // What lies behind the results stays.
-        let target = device.allocate(8 * (count * to + 8)).map_err(text)?;
-        target.write_words(8 * count * to, &[0x5555; 8]).map_err(text)?;
-        let destination = target.slice(0, 8 * count * to).map_err(text)?;
-        let (key, source) = (self.card_ksk.whole(), source.whole());
-        let command = match opcode {
-            Opcode::Keyswitch => Command::Keyswitch { source, destination, key, settings },
-            _ => Command::Bootstrap {
-                source,
-                destination,
-                bootstrap_key: self.card_bsk.whole(),
-                keyswitch_key: settings.keyswitch.then_some(key),
-                luts: luts.whole(),
-                settings,
-            },
-        };
-        device.run(0, command).map_err(text)?;
-        let mut found = vec![0; count * to + 8];
-        target.read_words(0, &mut found).map_err(text)?;
-        let mut expected = vec![];
-        for (index, ciphertext) in input.chunks_exact(from).enumerate() {
-            let table = if settings.lut_each { index } else { 0 };
-            let table = &tables[table * degree..][..degree];
-            expected.extend(self.golden(&settings, opcode, ciphertext, table).map_err(|error| error.to_string())?);
-        }
-        expected.extend([0x5555; 8]);
-        same(&format!("{count} x {} with {settings:?}", opcode.name()), &found, &expected)
-    }
-
-    fn golden(
-        &self,
-        settings: &BootstrapSettings,
-        opcode: Opcode,
-        input: &[u64],
-        table: &[u64],
-    ) -> std::result::Result<Vec<u64>, glovebox_golden::GoldenError> {
-        let mut small = LweCiphertext::from_words(input.to_vec());
-        if settings.keyswitch {
-            small = bootstrap::keyswitch(&self.p, &self.ksk, &small)?;
-        }
-        if opcode == Opcode::Keyswitch {
-            return Ok(small.into_words());
-        }
-        let switched = torus::modulus_switch(small.words(), &self.p);
-        let turned = bootstrap::blind_rotation(&self.p, &self.bsk, &GlweCiphertext::trivial(1, table), &switched)?;
-        let stride = self.p.ring_degree.0 / usize::from(settings.functions).next_power_of_two();
-        let extract = |f| bootstrap::sample_extract(&turned, usize::from(f) * stride).map(LweCiphertext::into_words);
-        Ok((0..settings.functions).map(extract).collect::<std::result::Result<Vec<_>, _>>()?.concat())
-    }
+fn job_is_right(job: &ReferenceJob, what: &str) -> Outcome {
+    same(what, &job.found().map_err(text)?, job.expected())
 }
 
 fn bootstraps(bench: &Bench) -> Outcome {
@@ -671,17 +554,17 @@ fn bootstraps(bench: &Bench) -> Outcome {
         return Ok(());
     }
     let seed = bench.seed;
-    let keys = Keys::new(&device, |_| {}, seed)?;
-    keys.check(&device, Opcode::Bootstrap, 1, |_| {}, seed)?;
+    let keys = keys_of(&device, |_| {}, seed)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, 1, |_| {}, seed)?;
     // One more than a batch, tables of their own, several functions, without keyswitch, keyswitch alone.
     let more = layout::batch_depth(device.parameters().lanes) as usize + 1;
-    keys.check(&device, Opcode::Bootstrap, more, |_| {}, seed + 1)?;
-    keys.check(&device, Opcode::Bootstrap, more, |s| s.lut_each = true, seed + 2)?;
-    keys.check(&device, Opcode::Bootstrap, 3, |s| s.functions = 3, seed + 3)?;
-    keys.check(&device, Opcode::Bootstrap, 2, |s| s.keyswitch = false, seed + 4)?;
-    keys.check(&device, Opcode::Keyswitch, 5, |_| {}, seed + 5)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, more, |_| {}, seed + 1)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, more, |s| s.lut_each = true, seed + 2)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, 3, |s| s.functions = 3, seed + 3)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, 2, |s| s.keyswitch = false, seed + 4)?;
+    check_bootstrap(&keys, &device, Opcode::Keyswitch, 5, |_| {}, seed + 5)?;
     // Several key sets at a time, of other parameters.
-    let narrow = Keys::new(
+    let narrow = keys_of(
         &device,
         |s| {
             (s.dimension, s.ks_base_log, s.ks_levels, s.ks_words_per_slot) = (6, 2, 8, 3);
@@ -689,13 +572,93 @@ fn bootstraps(bench: &Bench) -> Outcome {
         },
         seed + 6,
     )?;
-    narrow.check(&device, Opcode::Bootstrap, 2, |_| {}, seed + 7)?;
-    keys.check(&device, Opcode::Bootstrap, 1, |s| s.functions = 2, seed + 8)?;
-    narrow.check(&device, Opcode::Keyswitch, 2, |_| {}, seed + 9)?;
+    check_bootstrap(&narrow, &device, Opcode::Bootstrap, 2, |_| {}, seed + 7)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, 1, |s| s.functions = 2, seed + 8)?;
+    check_bootstrap(&narrow, &device, Opcode::Keyswitch, 2, |_| {}, seed + 9)?;
     drop(narrow);
-    keys.check(&device, Opcode::Bootstrap, 2, |_| {}, seed + 10)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, 2, |_| {}, seed + 10)?;
     ensure(device.health().recoveries == 0, || "a recovery was needed".into())?;
     still_right(&device, seed)
+}
+
+fn bootstrap_threads(bench: &Bench) -> Outcome {
+    let device = bench.open_with(|config| config.ring_log2 = 2)?;
+    if !device.parameters().can(Opcode::Bootstrap) {
+        return Ok(());
+    }
+    let (device, keys) = (&device, &keys_of(&device, |_| {}, bench.seed)?);
+    const THREADS: usize = 3;
+    const JOBS: usize = 4;
+    std::thread::scope(|scope| {
+        let work = |thread: usize| {
+            let seed = bench.seed + 100 * thread as u64;
+            let mix = Mix::new(device, seed, JOBS)?;
+            let mut settings = keys.settings();
+            settings.functions = 1 + thread as u8;
+            let jobs = (0..JOBS as u64).map(|k| keys.job(device, Opcode::Bootstrap, 2, settings, seed + k));
+            let jobs = jobs.collect::<Result<Vec<_>>>().map_err(text)?;
+            for round in 0..2 {
+                // More than a ring holds, small commands among the large ones.
+                let commands: Vec<Command> =
+                    mix.commands.iter().cloned().zip(&jobs).flat_map(|(small, job)| [small, job.command()]).collect();
+                let queue = (thread + round) % device.queues();
+                for ticket in device.submit(queue, &commands).map_err(text)? {
+                    ticket.wait().map_err(text)?;
+                }
+                for (index, job) in jobs.iter().enumerate() {
+                    job_is_right(job, &format!("thread {thread}, round {round}, bootstrap {index}"))?;
+                    ensure(job.is_untouched().map_err(text)?, || format!("the source of bootstrap {index} changed"))?;
+                }
+            }
+            Ok(())
+        };
+        let workers: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("a thread panicked".into())))
+    })
+}
+
+fn uploads_meanwhile(bench: &Bench) -> Outcome {
+    let device = bench.open()?;
+    if !device.parameters().can(Opcode::Bootstrap) {
+        return Ok(());
+    }
+    let (device, seed) = (&device, bench.seed);
+    let first = &keys_of(device, |_| {}, seed)?;
+    let free = device.card_memory().0;
+    let running = &std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        // One thread bootstraps with the first key set, without a pause, as long as the other changes key sets.
+        let batches = scope.spawn(move || {
+            let job = |k| first.job(device, Opcode::Bootstrap, 2, first.settings(), seed + k);
+            let jobs = (0..3).map(job).collect::<Result<Vec<_>>>().map_err(text)?;
+            let commands: Vec<Command> = jobs.iter().map(ReferenceJob::command).collect();
+            let mut rounds = 0;
+            while running.load(std::sync::atomic::Ordering::Acquire) || rounds == 0 {
+                for ticket in device.submit(device.queues() - 1, &commands).map_err(text)? {
+                    ticket.wait().map_err(text)?;
+                }
+                for job in &jobs {
+                    job_is_right(job, &format!("round {rounds} with the first key set"))?;
+                }
+                rounds += 1;
+            }
+            Ok(rounds)
+        });
+        let changes = || -> Outcome {
+            for round in 0..3 {
+                let second = keys_of(device, |s| (s.dimension, s.functions) = (6 + round, 2), seed + 50)?;
+                check_bootstrap(&second, device, Opcode::Bootstrap, 2, |_| {}, seed + u64::from(round))?;
+            }
+            Ok(())
+        };
+        let changed = changes();
+        running.store(false, std::sync::atomic::Ordering::Release);
+        let rounds = batches.join().unwrap_or_else(|_| Err("a thread panicked".into()));
+        changed.and(rounds.map(drop))
+    })?;
+    device.settle_card_memory().map_err(text)?;
+    ensure(device.card_memory().0 == free, || "card memory of a released key set is lost".into())?;
+    ensure(device.health().recoveries == 0, || "a recovery was needed".into())
 }
 
 fn bootstrap_rules(bench: &Bench) -> Outcome {
@@ -707,12 +670,12 @@ fn bootstrap_rules(bench: &Bench) -> Outcome {
     let seed = bench.seed;
     let buffer = device.allocate(1 << 16).map_err(text)?;
     let at = buffer.iova().get();
-    let keys = Keys::new(&device, |_| {}, seed)?;
+    let keys = keys_of(&device, |_| {}, seed)?;
     let luts = device.upload_words(&words(seed, p.degree())).map_err(text)?;
-    let [bsk, ksk, lut] = [&keys.card_bsk, &keys.card_ksk, &luts].map(|buffer| buffer.whole().address());
+    let [bsk, ksk, lut] = [keys.bootstrap_key(), keys.keyswitch_key(), &luts].map(|buffer| buffer.whole().address());
     let end = lut + luts.len();
     let granule = u64::from(p.card_memory_granule_bytes);
-    let settings = keys.settings;
+    let settings = keys.settings();
     let good = Descriptor {
         count: 1,
         source: at,
@@ -765,7 +728,7 @@ fn bootstrap_rules(bench: &Bench) -> Outcome {
     for (index, (descriptor, status, address)) in cases.into_iter().enumerate() {
         fails(&device, descriptor.words(), status, address, index as u64)?;
     }
-    keys.check(&device, Opcode::Bootstrap, 2, |_| {}, seed + 1)?;
+    check_bootstrap(&keys, &device, Opcode::Bootstrap, 2, |_| {}, seed + 1)?;
     // What the driver can see it refuses itself.
     let slice = |offset: usize, words: u64| buffer.slice(offset, 8 * words as usize).map_err(text);
     let big = p.degree() as u64 + 1;

@@ -378,7 +378,9 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::Unsupported`] if any command is one that the card would refuse (then none is
-    /// submitted), [`Error::RingFull`] if no room came within the command timeout, [`Error::DeviceLost`].
+    /// submitted); [`Error::CardMemoryLost`] if it names card memory from before a reset; [`Error::RingFull`] if no room
+    /// came within the command timeout, [`Error::DeviceLost`]. Commands that found room before such an error go on: their
+    /// memory stays theirs, and what they write is to be ignored.
     pub fn submit(&self, queue: usize, commands: &[Command]) -> Result<Vec<Ticket>> {
         self.core.submit(queue, commands, true)
     }
@@ -391,13 +393,10 @@ impl Device {
         self.core.submit(queue, commands, false)
     }
 
-    /// Submits eight words as they are, tag apart, and waits: for the tests of a card's own checks, and for diagnosis.
+    /// Submits eight words as they are, tag apart, and waits: for the conformance suite's look at the card's own checks.
     ///
-    /// The card may read and write any memory of this device that the words name.
-    ///
-    /// # Errors
-    /// As [`Device::run`].
-    pub fn run_words(&self, queue: usize, words: [u64; 8]) -> Result<Done> {
+    /// Not for callers outside: words can name memory and keys that the caller holds no handle of.
+    pub(crate) fn run_words(&self, queue: usize, words: [u64; 8]) -> Result<Done> {
         let tickets = self.core.enqueue(queue, vec![(words, Held::default())], true)?;
         self.last_of(tickets)
     }
@@ -596,8 +595,10 @@ impl Drop for Device {
             tracing::debug!(%error, "interrupts could not be taken away");
         }
         for (queue, _) in &self.core.queues {
-            // Commands of a dispatcher that never ran or died.
-            drop(locked(queue).drain());
+            // Commands of a dispatcher that never ran or died. They go when the ring is unlocked again: what they hold may
+            // want to use it.
+            let left = locked(queue).drain();
+            drop(left);
         }
     }
 }
@@ -627,14 +628,14 @@ impl Core {
         &self.memory
     }
 
-    /// The commands that wipe a range of card memory.
-    fn wipes(&self, range: &Range<u64>) -> Vec<Prepared> {
+    /// The commands that wipe a range of card memory of this epoch.
+    fn wipes(&self, range: &Range<u64>, epoch: u64) -> Vec<Prepared> {
         let most = layout::MAX_COPY_BYTES / self.memory.granule() * self.memory.granule();
         let starts = (range.start..range.end).step_by(most as usize);
         let wipe = |start: u64| {
             let count = (range.end - start).min(most) as u32;
             let descriptor = Descriptor { count, destination: start, ..Descriptor::new(Opcode::Wipe) };
-            (descriptor.words(), Held::default())
+            (descriptor.words(), Held { epoch: Some(epoch), ..Held::default() })
         };
         starts.map(wipe).collect()
     }
@@ -644,8 +645,25 @@ impl Core {
         if self.memory.epoch() != epoch {
             return;
         }
-        let tickets = self.enqueue(0, self.wipes(&range), false).unwrap_or_default();
+        let tickets = self.enqueue(0, self.wipes(&range, epoch), false).unwrap_or_default();
         self.memory.keep(Wiping { range, tickets }, epoch);
+    }
+
+    /// Wipes what was released while there was no room in the ring.
+    fn resubmit_wipes(&self) {
+        let (ranges, epoch) = self.memory.take_unsubmitted();
+        for range in ranges {
+            self.release_card_memory(range, epoch);
+        }
+    }
+
+    /// Whether the card memory that a command names is as young as the card's last reset. Asked under a ring's lock, which
+    /// a reset takes: so no command reaches what has been given to someone else since.
+    fn check_age(&self, held: &Held) -> Result<()> {
+        if held.epoch.is_some_and(|epoch| epoch != self.memory.epoch()) {
+            return Err(Error::CardMemoryLost { device: self.name.to_string() });
+        }
+        held.card.iter().flatten().try_for_each(|slice| slice.check(self))
     }
 
     /// Waits for the wipes under way and frees what they wiped. Ranges whose wipe failed are kept and tried again.
@@ -653,7 +671,8 @@ impl Core {
         let (wiping, epoch) = self.memory.take_wiping();
         let mut result = Ok(());
         for Wiping { range, mut tickets } in wiping {
-            let submitted = if tickets.is_empty() { self.enqueue(0, self.wipes(&range), true) } else { Ok(vec![]) };
+            let submitted =
+                if tickets.is_empty() { self.enqueue(0, self.wipes(&range, epoch), true) } else { Ok(vec![]) };
             let done = submitted.and_then(|more| {
                 tickets.extend(more);
                 tickets.into_iter().try_for_each(|ticket| ticket.wait().map(drop))
@@ -813,8 +832,8 @@ impl Core {
         if !wait && guard.room() < wanted {
             return Err(full(guard.room()));
         }
-        let mut left = commands.into_iter().peekable();
-        while left.peek().is_some() {
+        let mut left = commands.into_iter();
+        while !left.as_slice().is_empty() {
             while guard.room() == 0 {
                 let time = patience.saturating_duration_since(Instant::now());
                 if time.is_zero() {
@@ -823,6 +842,8 @@ impl Core {
                 guard = room.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0;
                 self.check_alive()?;
             }
+            // The lock was open while this waited.
+            left.as_slice().iter().try_for_each(|(_, held)| self.check_age(held))?;
             let batch = guard.room().min(left.len());
             for (at, (mut words, memory)) in left.by_ref().take(batch).enumerate() {
                 if at + 1 == batch || at % INTERRUPT_EVERY == INTERRUPT_EVERY - 1 {
@@ -867,6 +888,7 @@ impl Core {
             match self.reap() {
                 Ok(0) => {}
                 Ok(_) => {
+                    self.resubmit_wipes();
                     if woken_by_time && self.config.completion == CompletionMode::Interrupt {
                         self.late_interrupts.fetch_add(1, Ordering::Relaxed);
                     }
@@ -1064,5 +1086,83 @@ impl Core {
             std::thread::sleep(Duration::from_micros(200));
         }
         bus.reset()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_process::InProcessBus;
+    use crate::model::{ModelConfig, SoftwareCard};
+    use crate::reference::ReferenceKeys;
+
+    fn device(card: &Arc<SoftwareCard>, config: DeviceConfig) -> Device {
+        Device::from_bus(Arc::new(InProcessBus::new("model", Arc::clone(card) as _)), config).unwrap()
+    }
+
+    fn card() -> Arc<SoftwareCard> {
+        Arc::new(SoftwareCard::new(ModelConfig::default()).unwrap())
+    }
+
+    /// A thread that has prepared its command when the card is reset must not reach what the next owner of that card
+    /// memory uploads.
+    #[test]
+    fn command_prepared_before_a_reset_does_not_reach_card_memory_after_it() {
+        let card = card();
+        let device = device(&card, DeviceConfig::default());
+        let keys = ReferenceKeys::upload(&device, ReferenceKeys::SETTINGS, 1).unwrap();
+        let job = keys.job(&device, Opcode::Bootstrap, 1, keys.settings(), 2).unwrap();
+        let (descriptor, held) = device.core.prepare(&job.command()).unwrap();
+        let (range, epoch) = (0..keys.bootstrap_key().len(), device.core.memory.epoch());
+        device.core.recover("a test");
+        let next = ReferenceKeys::upload(&device, ReferenceKeys::SETTINGS, 3).unwrap();
+        let late = device.core.enqueue(0, vec![(descriptor.words(), held)], true);
+        assert!(matches!(late, Err(Error::CardMemoryLost { .. })), "{late:?}");
+        // Nor does a wipe of the old owner's range.
+        let late = device.core.enqueue(0, device.core.wipes(&range, epoch), true);
+        assert!(matches!(late, Err(Error::CardMemoryLost { .. })), "{late:?}");
+        let stale = device.submit(0, &[job.command()]);
+        assert!(matches!(stale, Err(Error::CardMemoryLost { .. })), "{stale:?}");
+        let job = next.job(&device, Opcode::Bootstrap, 2, next.settings(), 4).unwrap();
+        device.run(0, job.command()).unwrap();
+        assert!(job.found().unwrap() == job.expected());
+    }
+
+    /// Released while the ring is full: wiped as soon as there is room, without anybody asking.
+    #[test]
+    fn key_released_while_the_ring_is_full_is_wiped_all_the_same() {
+        let card = card();
+        let device = device(&card, DeviceConfig { ring_log2: 1, ..DeviceConfig::default() });
+        let key = device.upload(&[0x77; 4096]).unwrap();
+        let range = 0..key.len();
+        assert_eq!(card.card_memory(range.clone()), [0x77; 4096]);
+        let free = device.card_memory().0;
+        let mut tickets = vec![];
+        {
+            // Both places taken, and none given back while the key goes.
+            let (queue, _) = &device.core.queues[0];
+            let mut guard = locked(queue);
+            while guard.room() > 0 {
+                let (sender, receiver) = bounded(1);
+                let words = Descriptor { flags: Flags::INTERRUPT, ..Descriptor::new(Opcode::Nop) }.words();
+                guard.push(words, Held::default(), Duration::from_secs(60), sender);
+                tickets.push(Ticket { device: Arc::clone(&device.core.name), receiver });
+            }
+            drop(guard);
+            drop(key);
+            assert_eq!(device.card_memory().0, free, "it is not free before it is wiped");
+            locked(queue).ring_doorbell(&*device.core.space.bus).unwrap();
+            device.core.rouse();
+        }
+        for ticket in tickets {
+            ticket.wait().unwrap();
+        }
+        let patience = Instant::now() + Duration::from_secs(30);
+        while card.card_memory(range.clone()) != [0; 4096] {
+            assert!(Instant::now() < patience, "it is never wiped");
+            std::thread::yield_now();
+        }
+        device.settle_card_memory().unwrap();
+        assert_eq!(device.card_memory().0, device.card_memory().1);
     }
 }

@@ -99,15 +99,37 @@ pub fn usability(sysfs: &Path, dev: &Path, address: PciAddress) -> Usable {
         }
         None => return no("it is bound to no driver", bind),
     }
-    for (path, command) in [
-        (dev.join("vfio/vfio"), "sudo modprobe vfio_iommu_type1 && sudo chmod 666 /dev/vfio/vfio".to_owned()),
-        (dev.join("vfio").join(&group), format!("sudo chown $USER /dev/vfio/{group}")),
-    ] {
+    let nodes = match character_device(sysfs, dev, address) {
+        Some(_) if !cfg!(feature = "iommufd") => {
+            return no(
+                "this kernel has no VFIO groups, only iommufd, which this build leaves out",
+                "cargo install --path host/cli --features iommufd",
+            );
+        }
+        Some(name) => [
+            ("iommu".to_owned(), "sudo modprobe iommufd && sudo chmod 666 /dev/iommu".to_owned()),
+            (format!("vfio/devices/{name}"), format!("sudo chown $USER /dev/vfio/devices/{name}")),
+        ],
+        None => [
+            ("vfio/vfio".to_owned(), "sudo modprobe vfio_iommu_type1 && sudo chmod 666 /dev/vfio/vfio".to_owned()),
+            (format!("vfio/{group}"), format!("sudo chown $USER /dev/vfio/{group}")),
+        ],
+    };
+    for (path, command) in nodes.map(|(node, command)| (dev.join(node), command)) {
         if let Some(reason) = cannot_open(&path) {
             return no(reason, command);
         }
     }
     Usable::Yes
+}
+
+/// The function's own character device (its name under `/dev/vfio/devices`), if that is the way to it: the kernel has both
+/// it and `/dev/iommu` and this build knows them, or there are no groups.
+pub fn character_device(sysfs: &Path, dev: &Path, address: PciAddress) -> Option<String> {
+    let folder = sysfs.join("bus/pci/devices").join(address.to_string()).join("vfio-dev");
+    let name = std::fs::read_dir(folder).ok()?.flatten().next()?.file_name().into_string().ok()?;
+    let preferred = cfg!(feature = "iommufd") && dev.join("iommu").exists();
+    (preferred || !dev.join("vfio/vfio").exists()).then_some(name)
 }
 
 /// Why this user cannot open `path` for reading and writing, if so. A group that is open elsewhere can be opened in
@@ -187,6 +209,30 @@ mod tests {
         std::fs::write(tree.0.path().join("dev/vfio/vfio"), "").unwrap();
         assert!(command(&tree.list()[0]).contains("chown $USER /dev/vfio/7"));
         std::fs::write(tree.0.path().join("dev/vfio/7"), "").unwrap();
+        assert_eq!(tree.list()[0].usable, Usable::Yes);
+    }
+
+    #[test]
+    fn a_card_with_a_character_device_is_opened_by_it_where_this_build_can() {
+        let tree = Tree::new();
+        let dev = tree.0.path().join("dev");
+        tree.function("0000:03:00.0", CARD, Some("vfio-pci"), Some(7));
+        std::fs::create_dir_all(tree.0.path().join("sys/bus/pci/devices/0000:03:00.0/vfio-dev/vfio4")).unwrap();
+        std::fs::write(dev.join("iommu"), "").unwrap();
+        if cfg!(feature = "iommufd") {
+            assert!(command(&tree.list()[0]).contains("chown $USER /dev/vfio/devices/vfio4"));
+            std::fs::remove_file(dev.join("iommu")).unwrap();
+            assert!(command(&tree.list()[0]).contains("modprobe iommufd"));
+            std::fs::write(dev.join("iommu"), "").unwrap();
+            std::fs::create_dir(dev.join("vfio/devices")).unwrap();
+            std::fs::write(dev.join("vfio/devices/vfio4"), "").unwrap();
+            assert_eq!(tree.list()[0].usable, Usable::Yes);
+        } else {
+            assert!(command(&tree.list()[0]).contains("--features iommufd"));
+        }
+        // Where there are groups, a build without iommufd goes by them.
+        std::fs::write(dev.join("vfio/vfio"), "").unwrap();
+        std::fs::write(dev.join("vfio/7"), "").unwrap();
         assert_eq!(tree.list()[0].usable, Usable::Yes);
     }
 

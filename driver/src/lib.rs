@@ -19,7 +19,8 @@
 //! * [`discovery`] lists the cards of a machine and says what makes each usable.
 //! * [`card`] and [`vfio_user::server`] put a card that is a program behind a PCI function or a socket; [`model`] is
 //!   such a card in software.
-//! * [`conformance`] is the suite that every road and every card passes.
+//! * [`conformance`] is the suite that every road and every card passes; [`reference`] makes its bootstraps and their
+//!   expected results.
 //!
 //! `unsafe` is confined to `sys`, `memory`, `vfio` and two functions of `vfio_user`.
 
@@ -37,6 +38,7 @@ pub mod iova;
 pub mod memory;
 pub mod model;
 pub mod pci;
+pub mod reference;
 pub mod registers;
 pub mod vfio;
 pub mod vfio_user;

@@ -98,7 +98,7 @@ struct State {
     /// Someone waits for the end of that.
     awaited: bool,
     soft_reset: bool,
-    faults: VecDeque<Fault>,
+    faults: VecDeque<Option<Fault>>,
     registers: CardRegisters,
 }
 
@@ -160,7 +160,21 @@ impl SoftwareCard {
 
     /// Misbehaves once, at the next opportunity after faults injected earlier.
     pub fn inject(&self, fault: Fault) {
-        self.shared.lock().faults.push_back(fault);
+        self.inject_after(0, fault);
+    }
+
+    /// As [`SoftwareCard::inject`], once `commands` more commands have been carried out well.
+    pub fn inject_after(&self, commands: usize, fault: Fault) {
+        let mut state = self.shared.lock();
+        state.faults.extend(std::iter::repeat_n(None, commands));
+        state.faults.push_back(Some(fault));
+    }
+
+    /// The bytes of a range of card memory, as somebody with a probe on its chips would see them. Empty for a range that
+    /// is not there.
+    pub fn card_memory(&self, range: std::ops::Range<u64>) -> Vec<u8> {
+        let memory = self.shared.memory();
+        memory.get(range.start as usize..range.end as usize).unwrap_or_default().to_vec()
     }
 }
 
@@ -344,7 +358,7 @@ impl Shared {
     fn serve<'a>(&'a self, mut state: MutexGuard<'a, State>, index: usize) -> MutexGuard<'a, State> {
         let Some(host) = self.host.get() else { return state };
         let epoch = state.epoch;
-        let fault = state.faults.pop_front();
+        let fault = state.faults.pop_front().flatten();
         let ring = state.registers.rings[index];
         if fault == Some(Fault::Unplug) {
             state.unplugged = true;

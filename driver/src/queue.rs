@@ -28,6 +28,10 @@ pub struct Done {
 pub(crate) struct Held {
     pub(crate) host: [Option<DmaSlice>; 2],
     pub(crate) card: [Option<CardSlice>; 3],
+    /// The age of the card memory that the command names without a slice of it: see [`CardMemory::epoch`].
+    ///
+    /// [`CardMemory::epoch`]: crate::card_memory::CardMemory::epoch
+    pub(crate) epoch: Option<u64>,
 }
 
 /// A command that waits for its completion.
@@ -244,5 +248,100 @@ pub(crate) fn vector_of(ring: u32, vectors: u16) -> u16 {
     match vectors {
         0 | 1 => layout::FAULT_VECTOR,
         n => 1 + (ring % (u32::from(n) - 1)) as u16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_process::InProcessBus;
+    use crate::model::{ModelConfig, SoftwareCard};
+    use crossbeam::channel::bounded;
+    use proptest::prelude::*;
+
+    /// How a completion differs from the one that is due.
+    #[derive(Clone, Debug)]
+    enum Change {
+        Nothing,
+        Flip(u32),
+        Words([u64; COMPLETION_WORDS]),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            6 => Just(Change::Nothing),
+            4 => (0u32..256).prop_map(Change::Flip),
+            1 => any::<[u64; COMPLETION_WORDS]>().prop_map(Change::Words),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        /// Whatever lies in the completion ring: a command ends only by a completion of its own, at most once, and the first
+        /// that cannot be true is reported.
+        #[test]
+        fn only_completions_that_can_be_true_are_believed(changes in proptest::collection::vec(change(), 1..8), log2 in 1u32..4) {
+            let card = std::sync::Arc::new(SoftwareCard::new(ModelConfig::default()).unwrap());
+            let bus = std::sync::Arc::new(InProcessBus::new("model", card));
+            let space = Arc::new(DmaSpace::new(bus.clone()));
+            let mut queue = Queue::new(&space, 0, log2).unwrap();
+            let count = changes.len().min(1 << log2);
+            let mut tags = vec![];
+            for index in 0..count {
+                let (sender, _receiver) = bounded(1);
+                let before: Vec<u16> = queue.free.clone();
+                let words = glovebox_regmap::Descriptor::new([Opcode::Nop, Opcode::Copy, Opcode::Bootstrap][index % 3]).words();
+                queue.push(words, Held::default(), Duration::from_secs(1), sender);
+                let place = before.last().copied().unwrap();
+                tags.push((queue.slots[usize::from(place)].as_ref().unwrap().tag, words[0] as u8));
+            }
+            let mut believable = 0;
+            let mut head = 0u32;
+            let mut seen = vec![];
+            let mut over = false;
+            for (index, change) in changes[..count].iter().enumerate() {
+                let (tag, opcode) = tags[index];
+                let due = Completion {
+                    cycles: 5,
+                    fault_address: 0,
+                    submission_head: index as u32 + 1,
+                    tag,
+                    status: StatusCode::Ok,
+                    opcode,
+                    phase: true,
+                };
+                let mut words = due.words();
+                match change {
+                    Change::Nothing => {}
+                    Change::Flip(bit) => words[*bit as usize / 64] ^= 1 << (bit % 64),
+                    Change::Words(other) => words = *other,
+                }
+                let memory = queue.completion.memory();
+                memory.write_words(index * COMPLETION_BYTES, &words);
+                if over || !Completion::phase_of(words[COMPLETION_WORDS - 1]) {
+                    over = true; // not there yet, and nothing behind it is looked at
+                    continue;
+                }
+                // An independent judgement of the same words.
+                let right = Completion::decode(words).is_ok_and(|c| {
+                    let named = tags.iter().position(|t| *t == (c.tag, c.opcode));
+                    let fresh = named.is_some_and(|at| !seen.contains(&at));
+                    let fits = c.submission_head.wrapping_sub(head) <= (count as u32).wrapping_sub(head);
+                    if fresh && fits {
+                        seen.extend(named);
+                        head = c.submission_head;
+                    }
+                    fresh && fits
+                });
+                if right { believable += 1 } else { over = true }
+            }
+            let mut finished = 0;
+            let reaped = queue.reap(&*bus, |_, _| finished += 1);
+            prop_assert_eq!(finished, believable);
+            prop_assert_eq!(queue.outstanding(), count - believable);
+            if let Ok(reaped) = reaped {
+                prop_assert_eq!(reaped, believable);
+            }
+        }
     }
 }

@@ -106,6 +106,9 @@ pub struct Counters {
     pub inverse_active: u64,
 }
 
+/// More card memory than this is not believed.
+const MOST_CARD_MEMORY_BYTES: u64 = 1 << 48;
+
 /// The registers of a card.
 pub(crate) struct Registers<'a>(pub(crate) &'a dyn Bus);
 
@@ -163,6 +166,9 @@ impl Registers<'_> {
         };
         let lanes = within("number of lanes", registers::LANES, 1, 4096, "is not in 1 to 4096")?;
         let degree_log2 = within("log2 N", registers::RING_DEGREE_LOG2, 1, 16, "is not in 1 to 16")?;
+        if !lanes.is_power_of_two() || lanes > 1 << degree_log2 {
+            return Err(self.bad("number of lanes", lanes.to_string(), "is no power of two up to N"));
+        }
         within("bus width in bytes", registers::BEAT_BYTES, 1, 4096, "is not in 1 to 4096")?;
         let pairs = layout::MAX_RING_PAIRS;
         let ring_pairs = within("number of ring pairs", registers::RING_PAIRS, 1, pairs, "is not in 1 to 15")?;
@@ -175,6 +181,10 @@ impl Registers<'_> {
             granule = within("granule of card memory", registers::CARD_MEMORY_GRANULE, 64, 1024, rule)?;
             if !granule.is_power_of_two() {
                 return Err(self.bad("granule of card memory", granule.to_string(), "is no power of two"));
+            }
+            if !memory_bytes.is_multiple_of(granule.into()) || memory_bytes > MOST_CARD_MEMORY_BYTES {
+                let rule = "is no whole number of granules up to 2^48 bytes";
+                return Err(self.bad("bytes of card memory", memory_bytes.to_string(), rule));
             }
         }
         let mut build_id = [0; 16];
@@ -218,5 +228,135 @@ impl Registers<'_> {
             forward_active: self.read64(registers::FORWARD_ACTIVE)?,
             inverse_active: self.read64(registers::INVERSE_ACTIVE)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iova::{Iova, IovaRange};
+    use crate::memory::HostMemory;
+    use proptest::prelude::*;
+    use std::sync::Mutex;
+    use vmm_sys_util::eventfd::EventFd;
+
+    /// A card whose registers read what it likes, another value each time.
+    struct Liar {
+        truth: Vec<(u32, u32)>,
+        lies: Mutex<Vec<Option<u32>>>,
+    }
+
+    impl Bus for Liar {
+        fn name(&self) -> &str {
+            "liar"
+        }
+        fn config_read(&self, _: u16, into: &mut [u8]) -> Result<()> {
+            into.fill(0);
+            Ok(())
+        }
+        fn config_write(&self, _: u16, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+        fn read32(&self, offset: u32) -> Result<u32> {
+            let lie = self.lies.lock().unwrap().pop().flatten();
+            let truth = self.truth.iter().find(|(at, _)| *at == offset).map_or(0, |(_, value)| *value);
+            Ok(lie.unwrap_or(truth))
+        }
+        fn write32(&self, _: u32, _: u32) -> Result<()> {
+            Ok(())
+        }
+        fn iova_ranges(&self) -> Vec<IovaRange> {
+            vec![]
+        }
+        fn dma_map(&self, _: Iova, _: &HostMemory) -> Result<()> {
+            Ok(())
+        }
+        fn dma_unmap(&self, _: Iova, _: u64) -> Result<()> {
+            Ok(())
+        }
+        fn vectors(&self) -> u16 {
+            1
+        }
+        fn set_interrupts(&self, _: &[&EventFd]) -> Result<()> {
+            Ok(())
+        }
+        fn reset(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn truth() -> Vec<(u32, u32)> {
+        let version =
+            registers::map_version::MAJOR.set(registers::map_version::MINOR.set(0, 1), layout::MAP_MAJOR.into());
+        [
+            (registers::ID, layout::ID_MAGIC),
+            (registers::MAP_VERSION, version),
+            (registers::LANES, 8),
+            (registers::RING_DEGREE_LOG2, 8),
+            (registers::BEAT_BYTES, 64),
+            (registers::RING_PAIRS, 2),
+            (registers::VECTORS, 16),
+            (registers::COMMANDS, glovebox_regmap::command::BOOTSTRAP_COMMANDS),
+            (registers::CARD_MEMORY_BYTES, 1 << 24),
+            (registers::CARD_MEMORY_GRANULE, 64),
+        ]
+        .map(|(register, value)| (register.offset.get(), value))
+        .to_vec()
+    }
+
+    fn lie() -> impl Strategy<Value = Option<u32>> {
+        prop_oneof![
+            12 => Just(None),
+            1 => any::<u32>().prop_map(Some),
+            1 => (0u32..32).prop_map(|bit| Some(1 << bit)),
+            1 => Just(Some(u32::MAX)),
+            1 => Just(Some(0)),
+        ]
+    }
+
+    #[test]
+    fn card_that_tells_the_truth_is_identified() {
+        let card = Liar { truth: truth(), lies: Mutex::default() };
+        let p = Registers(&card).identify().unwrap();
+        assert_eq!((p.lanes, p.degree(), p.card_memory_bytes, p.card_memory_granule_bytes), (8, 256, 1 << 24, 64));
+    }
+
+    #[test]
+    fn card_memory_that_cannot_be_is_refused() {
+        for (register, value, what) in [
+            (registers::CARD_MEMORY_GRANULE, 96, "granule"),
+            (registers::CARD_MEMORY_GRANULE, 0, "granule"),
+            (registers::CARD_MEMORY_GRANULE, 2048, "granule"),
+            (registers::CARD_MEMORY_BYTES, (1 << 24) + 32, "bytes of card memory"),
+            (registers::LANES, 3, "number of lanes"),
+            (registers::LANES, 512, "number of lanes"),
+        ] {
+            let mut truth = truth();
+            truth.iter_mut().find(|(at, _)| *at == register.offset.get()).unwrap().1 = value;
+            let error = Registers(&Liar { truth, lies: Mutex::default() }).identify().unwrap_err();
+            assert!(matches!(&error, Error::BadValue { what: w, .. } if w.contains(what)), "{value}: {error}");
+        }
+        let mut truth = truth();
+        truth.push((registers::CARD_MEMORY_BYTES.offset.get() + 4, 1 << 20));
+        let error = Registers(&Liar { truth, lies: Mutex::default() }).identify().unwrap_err();
+        assert!(matches!(error, Error::BadValue { .. }), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_registers_give_plausible_parameters_or_a_typed_error(lies in proptest::collection::vec(lie(), 0..40)) {
+            let card = Liar { truth: truth(), lies: Mutex::new(lies.clone()) };
+            if let Ok(p) = Registers(&card).identify() {
+                prop_assert!(p.lanes.is_power_of_two() && (1..=16).contains(&p.degree_log2));
+                prop_assert!(p.lanes as usize <= p.degree());
+                prop_assert!((1..=layout::MAX_RING_PAIRS).contains(&p.ring_pairs));
+                let granule = u64::from(p.card_memory_granule_bytes);
+                prop_assert!(granule.is_power_of_two() && (64..=1024).contains(&granule));
+                prop_assert!(p.card_memory_bytes % granule == 0 && p.card_memory_bytes <= MOST_CARD_MEMORY_BYTES);
+            }
+            let card = Liar { truth: truth(), lies: Mutex::new(lies) };
+            // Counters are figures for people; any value will do, but not a hang.
+            let _ = Registers(&card).counters();
+        }
     }
 }

@@ -84,6 +84,38 @@ pub(crate) fn vfio_iommu_info(container: RawFd, buffer: &mut [u8]) -> io::Result
     Ok(())
 }
 
+/// Asks an iommufd for the address ranges of one of its address spaces, both ends included.
+#[cfg(feature = "iommufd")]
+pub(crate) fn iommufd_ranges(iommufd: RawFd, address_space: u32) -> io::Result<Vec<[u64; 2]>> {
+    /// `struct iommu_ioas_iova_ranges` of the kernel's linux/iommufd.h.
+    #[repr(C)]
+    struct Ranges {
+        size: u32,
+        address_space: u32,
+        count: u32,
+        reserved: u32,
+        ranges: u64,
+        alignment: u64,
+    }
+    const IOMMU_IOAS_IOVA_RANGES: libc::Ioctl = 0x3b84;
+    let mut list = vec![[0; 2]; 256];
+    let mut request = Ranges {
+        size: size_of::<Ranges>() as u32,
+        address_space,
+        count: list.len() as u32,
+        reserved: 0,
+        ranges: list.as_mut_ptr() as u64,
+        alignment: 0,
+    };
+    // SAFETY: `request` says its own size and is valid for reads and writes during the call; the kernel writes at most
+    // `count` pairs of words to `ranges`, which is the length of `list`.
+    if unsafe { libc::ioctl(iommufd, IOMMU_IOAS_IOVA_RANGES, &mut request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    list.truncate(request.count as usize);
+    Ok(list)
+}
+
 /// Resets a VFIO device (FLR or what the kernel has instead).
 pub(crate) fn vfio_device_reset(device: RawFd) -> io::Result<()> {
     const VFIO_DEVICE_RESET: libc::Ioctl = 0x3b6f;

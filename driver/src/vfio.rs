@@ -1,4 +1,7 @@
-//! The road through the kernel: a PCI function bound to vfio-pci, group and container (type 1, version 2).
+//! The road through the kernel: a PCI function bound to vfio-pci.
+//!
+//! By group and container (type 1, version 2); with the feature `iommufd`, by the function's own character device and
+//! `/dev/iommu` where the kernel has them.
 #![allow(unsafe_code)]
 
 use crate::address::PciAddress;
@@ -19,20 +22,21 @@ use std::sync::Arc;
 use vfio_bindings::bindings::vfio::{
     VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
 };
-use vfio_ioctls::{VfioContainer, VfioDevice, VfioError};
+use vfio_ioctls::{VfioContainer, VfioDevice, VfioError, VfioOps};
 use vmm_sys_util::eventfd::EventFd;
 
 /// A card behind vfio-pci.
 pub struct VfioBus {
     name: String,
-    // Field order is drop order: the BAR's mapping goes before the device, the device before its container.
+    // Field order is drop order: the BAR's mapping goes before the device, the device before what maps its memory.
     bar: Option<MmapRaw>,
     /// A second descriptor of the device: vfio-ioctls swallows the errors of region accesses.
     file: File,
     bar_offset: u64,
     config_offset: u64,
     device: VfioDevice,
-    container: Arc<VfioContainer>,
+    /// The container or the iommufd: what maps memory.
+    operations: Arc<dyn VfioOps>,
     ranges: Vec<IovaRange>,
     vectors: u16,
 }
@@ -56,9 +60,11 @@ impl VfioBus {
             let source = io::Error::other(reason);
             return Err(refused("opening the function", source, format!("run: {command}")));
         }
-        let translate = |error: VfioError| vfio_error(&name, "opening the function", &error);
-        let container = Arc::new(VfioContainer::new(None).map_err(translate)?);
-        let device = VfioDevice::new(&folder, Arc::clone(&container) as _, false).map_err(translate)?;
+        let (device, operations, ranges) = match discovery::character_device(sysfs, Path::new("/dev"), address) {
+            #[cfg(feature = "iommufd")]
+            Some(_) => open_by_iommufd(&name, &folder)?,
+            _ => open_by_group(&name, &folder)?,
+        };
         let vectors = device.get_irq_info(VFIO_PCI_MSIX_IRQ_INDEX).map_or(0, |irq| irq.count);
         let size = device.get_region_size(VFIO_PCI_BAR0_REGION_INDEX);
         if size < layout::BAR0_SIZE {
@@ -83,11 +89,10 @@ impl VfioBus {
             file: File::from(file),
             bar_offset,
             config_offset: device.get_region_offset(VFIO_PCI_CONFIG_REGION_INDEX),
-            ranges: iova_ranges(&container)
-                .map_err(|e| refused("asking for its device addresses", e, String::new()))?,
+            ranges,
             vectors: u16::try_from(vectors).unwrap_or(u16::MAX).min(layout::MSIX_VECTORS),
             device,
-            container,
+            operations,
             name,
         };
         bus.set_bus_master(false)?;
@@ -110,6 +115,56 @@ impl VfioBus {
     }
 }
 
+/// A device, what maps its memory, and the addresses that it may use.
+type Opened = (VfioDevice, Arc<dyn VfioOps>, Vec<IovaRange>);
+
+const OPENING: &str = "opening the function";
+
+fn addresses_refused(name: &str, source: io::Error) -> Error {
+    Error::Refused { device: name.into(), during: "asking for its device addresses", source, advice: String::new() }
+}
+
+fn open_by_group(name: &str, folder: &Path) -> Result<Opened> {
+    let translate = |error: VfioError| vfio_error(name, OPENING, &error);
+    let container = Arc::new(VfioContainer::new(None).map_err(translate)?);
+    let device = VfioDevice::new(folder, Arc::clone(&container) as _, false).map_err(translate)?;
+    let ranges = iova_ranges(&container).map_err(|source| addresses_refused(name, source))?;
+    Ok((device, container, ranges))
+}
+
+#[cfg(feature = "iommufd")]
+fn open_by_iommufd(name: &str, folder: &Path) -> Result<Opened> {
+    use iommufd_ioctls::{IommuFd, IommufdError};
+    use vfio_ioctls::VfioIommufd;
+    let translate = |error: VfioError| vfio_error(name, OPENING, &error);
+    let iommufd = IommuFd::new().map_err(|error| {
+        let source = match error {
+            IommufdError::OpenIommufd(source) => source,
+            other => io::Error::other(other.to_string()),
+        };
+        let advice = "; load the module: sudo modprobe iommufd, and let the user open /dev/iommu".into();
+        Error::Refused { device: name.into(), during: OPENING, source, advice }
+    })?;
+    let iommufd = Arc::new(iommufd);
+    let operations = Arc::new(VfioIommufd::new(Arc::clone(&iommufd), None, None).map_err(translate)?);
+    let device = VfioDevice::new(folder, Arc::clone(&operations) as _, true).map_err(translate)?;
+    // The device has narrowed them.
+    let ranges = sys::iommufd_ranges(iommufd.as_raw_fd(), operations.ioas().id());
+    let ranges = ranges.map_err(|source| addresses_refused(name, source))?;
+    let ranges = ranges.into_iter().map(|[first, last]| IovaRange { first, last }).collect();
+    Ok((device, operations, ranges))
+}
+
+/// Whether the kernel would not lock more memory for this process.
+fn is_out_of_memory(error: &VfioError) -> bool {
+    match error {
+        VfioError::IommuDmaMap(e) => e.errno() == libc::ENOMEM,
+        #[cfg(feature = "iommufd")]
+        VfioError::IommufdIoctlError(iommufd_ioctls::IommufdError::IommuIoasMap(e)) => e.errno() == libc::ENOMEM,
+        _ => false,
+    }
+}
+
 fn vfio_error(name: &str, during: &'static str, error: &VfioError) -> Error {
     let device = name.to_owned();
     let (source, advice) = match error {
@@ -124,6 +179,16 @@ fn vfio_error(name: &str, during: &'static str, error: &VfioError) -> Error {
         VfioError::OpenGroup(e, group) => (
             io::Error::new(e.kind(), error.to_string()),
             format!("; give the group to the user: sudo chown $USER /dev/vfio/{group} (or a udev rule)"),
+        ),
+        // The kernel says EINVAL for a device that another process has bound.
+        #[cfg(feature = "iommufd")]
+        VfioError::VfioDeviceBindIommufd(e) if [libc::EINVAL, libc::EBUSY].contains(&e.errno()) => {
+            return Error::Busy { device };
+        }
+        #[cfg(feature = "iommufd")]
+        VfioError::OpenDeviceCdev(e) => (
+            io::Error::new(e.kind(), e.to_string()),
+            "; give /dev/vfio/devices/* to the user: sudo chown $USER (or a udev rule)".to_owned(),
         ),
         VfioError::GroupViable => (
             io::Error::other(error.to_string()),
@@ -222,10 +287,10 @@ impl Bus for VfioBus {
     fn dma_map(&self, iova: Iova, memory: &HostMemory) -> Result<()> {
         // SAFETY: the memory is a mapping of its own that no Rust reference covers (see `HostMemory`), and its owner
         // calls `dma_unmap` before it goes, or keeps it for ever.
-        let mapped = unsafe { self.container.vfio_dma_map(iova.get(), memory.len(), memory.pointer()) };
+        let mapped = unsafe { self.operations.vfio_dma_map(iova.get(), memory.len(), memory.pointer()) };
         mapped.map_err(|error| {
             let bytes = memory.len() as u64;
-            let out_of_memory = matches!(&error, VfioError::IommuDmaMap(e) if e.errno() == libc::ENOMEM);
+            let out_of_memory = is_out_of_memory(&error);
             match sys::memory_lock_limit() {
                 Some(limit) if out_of_memory => Error::MemoryLock {
                     device: self.name.clone(),
@@ -240,7 +305,7 @@ impl Bus for VfioBus {
 
     fn dma_unmap(&self, iova: Iova, bytes: u64) -> Result<()> {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.container.vfio_dma_unmap(iova.get(), bytes).map_err(|e| vfio_error(&self.name, "DMA unmap", &e))
+        self.operations.vfio_dma_unmap(iova.get(), bytes).map_err(|e| vfio_error(&self.name, "DMA unmap", &e))
     }
 
     fn vectors(&self) -> u16 {

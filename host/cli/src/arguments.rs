@@ -230,6 +230,9 @@ pub(crate) struct Serve {
     /// Ring degree N of the card.
     #[arg(long, default_value_t = 2048)]
     pub(crate) degree: usize,
+    /// Card memory in MiB; the keys of the default parameter set take 129.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) memory_mib: u32,
     #[command(flatten)]
     pub(crate) card: SimulatedCard,
 }

@@ -20,7 +20,7 @@ pub(crate) struct SimulatedCard {
 impl SimulatedCard {
     /// Verilates the card, if it has not been before, and serves it.
     pub(crate) fn start(lanes: u32, degree: usize) -> Result<Self, CliError> {
-        let card = build(lanes, degree)?;
+        let card = build(lanes, degree, None)?;
         let folder = tempfile::Builder::new().prefix("glovebox-").tempdir()?;
         let server = card.serve(&folder.path().join("card.sock"))?;
         Ok(Self { server, lanes, _folder: folder })
@@ -64,7 +64,7 @@ impl Opened<'static> {
 
 /// `glovebox serve`: a simulated card for other programs.
 pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
-    let card = build(options.card.lanes, options.degree)?;
+    let card = build(options.card.lanes, options.degree, Some(options.memory_mib))?;
     let server = card.serve(&options.socket)?;
     report::note(&format!(
         "a card with {} lanes for N = {} listens as vfio-user:{}",
@@ -84,10 +84,14 @@ pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
 }
 
 /// The card's RTL, generated, verilated and running; a bar on the terminal if it has to be built.
-fn build(lanes: u32, degree: usize) -> Result<VerilatedCard, CliError> {
+fn build(lanes: u32, degree: usize, memory_mib: Option<u32>) -> Result<VerilatedCard, CliError> {
     let spinner = progress::spinner(&format!("simulated card with {lanes} lanes for N = {degree}: generating RTL"));
     let mut bar: Option<ProgressBar> = None;
-    let card = CardBuild::new(lanes as usize, degree).progress(|step| show_build(&spinner, &mut bar, step)).build();
+    let mut card = CardBuild::new(lanes as usize, degree);
+    if let Some(mib) = memory_mib {
+        card = card.memory_bytes(u64::from(mib) << 20);
+    }
+    let card = card.progress(|step| show_build(&spinner, &mut bar, step)).build();
     spinner.finish_and_clear();
     if let Some(bar) = bar {
         bar.finish_and_clear();

@@ -1,37 +1,19 @@
-//! The card engine with a card in software behind a socket: what the driver adds to a command, and transforms and bootstraps
-//! through it. The simulated card's speed is counted in cycles instead: see `sim/tests/card/cycle_baseline.txt`.
+//! The card engine with a card in software behind a socket: transforms and bootstraps through it. The simulated card's speed
+//! is counted in cycles instead: see `sim/tests/card/cycle_baseline.txt`. What the driver adds to a command:
+//! `cargo bench -p glovebox-driver`.
 //!
-//! `cargo bench -p glovebox-benches --bench dispatch`; elements are commands, words and bootstraps.
+//! `cargo bench -p glovebox-benches --bench card`; elements are words and bootstraps.
 #![allow(missing_docs)]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glovebox::client::ClientKey;
 use glovebox::cpu::Luts;
 use glovebox::driver::model::{ModelConfig, SoftwareCard};
 use glovebox::driver::vfio_user::server::CardServer;
-use glovebox::driver::{Command, Device, DeviceAddress};
+use glovebox::driver::{Device, DeviceAddress};
 use glovebox::golden::{lut::Lut, params};
 use glovebox::{Batch, Engine};
 use std::sync::Arc;
-
-fn dispatch(c: &mut Criterion) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let card = Arc::new(SoftwareCard::new(ModelConfig::default()).expect("the default card"));
-    let server = CardServer::start(&folder.path().join("card.sock"), card).expect("a socket in that folder");
-    let device = Device::open(&server.address()).expect("the card that was just started");
-    let mut group = c.benchmark_group("empty commands over a socket");
-    for batch in [1, 16, 128] {
-        group.throughput(Throughput::Elements(batch));
-        let commands = vec![Command::Nop; batch as usize];
-        group.bench_with_input(BenchmarkId::new("batch", batch), &commands, |b, commands| {
-            b.iter(|| {
-                for ticket in device.submit(0, commands).expect("room in the ring") {
-                    ticket.wait().expect("a card that works");
-                }
-            });
-        });
-    }
-}
 
 fn card(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -56,5 +38,5 @@ fn card(c: &mut Criterion) {
     group.bench_function("forward transform of 16 polynomials", |b| b.iter(|| device.ntt(&words)));
 }
 
-criterion_group!(benches, dispatch, card);
+criterion_group!(benches, card);
 criterion_main!(benches);
