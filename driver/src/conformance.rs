@@ -8,7 +8,7 @@ use crate::dma::DmaBuffer;
 use crate::error::{Error, Result};
 use crate::reference::{ReferenceJob, ReferenceKeys, words};
 use glovebox_golden::{field, ntt::NegacyclicNtt};
-use glovebox_regmap::{BootstrapSettings, Descriptor, Opcode, StatusCode, layout};
+use glovebox_regmap::{BootstrapSettings, Descriptor, LinearSettings, Opcode, StatusCode, layout};
 use std::time::Duration;
 
 /// How a device under test is opened, again and again.
@@ -64,6 +64,7 @@ pub const CASES: &[Case] = &[
     Case { name: "ntt_edge_values_equal_golden", run: transform_edges },
     Case { name: "ntt_and_intt_of_many_polynomials_equal_golden", run: transform_many },
     Case { name: "ntt_out_of_place_leaves_its_source_and_neighbours", run: transform_out_of_place },
+    Case { name: "linear_combinations_of_ciphertexts_and_pointwise_products_are_exact", run: linear },
     Case { name: "copy_of_odd_sizes_moves_exactly_those_bytes", run: copy_sizes },
     Case { name: "batch_behind_one_doorbell_completes_in_full", run: batch },
     Case { name: "ring_smaller_than_the_work_holds_submitters_back", run: small_ring },
@@ -183,6 +184,80 @@ fn transform_many(bench: &Bench) -> Outcome {
         same("inverse of forward", &back, &reduced)?;
     }
     same("nothing", &device.ntt(&[]).map_err(text)?, &[])
+}
+
+fn linear(bench: &Bench) -> Outcome {
+    let device = bench.open()?;
+    let seed = bench.seed;
+    if !device.parameters().can(Opcode::LweLinear) {
+        return Ok(());
+    }
+    // One word, odd lengths, whole beats; one term and several; weights of every kind.
+    for (len, terms, count) in [(1, 1, 9), (5, 3, 4), (64, 2, 3), (257, 1, 2), (919, 4, 1)] {
+        let settings = LinearSettings { words: len as u16, terms };
+        let block = 1 + usize::from(terms) * (1 + len);
+        let mut source = words(seed ^ len as u64, count * block);
+        for (index, result) in source.chunks_exact_mut(block).enumerate() {
+            for (term, ciphertext) in result[1..].chunks_exact_mut(1 + len).enumerate() {
+                ciphertext[0] = [1, u64::MAX, 0, 7, 1 << 63, ciphertext[0]][(index + term) % 6];
+            }
+        }
+        let mut expected = vec![];
+        for result in source.chunks_exact(block) {
+            for i in 0..len {
+                let terms = result[1..].chunks_exact(1 + len);
+                let sum =
+                    terms.fold(0u128, |sum, term| sum + u128::from(term[0]) * u128::from(term[1 + i]) % (1 << 64));
+                let plaintext = if i + 1 == len { result[0] } else { 0 };
+                expected.push((sum as u64).wrapping_add(plaintext));
+            }
+        }
+        same("linear combinations", &device.lwe_linear(settings, &source).map_err(text)?, &expected)?;
+    }
+    let degree = device.parameters().degree();
+    for (terms, count) in [(1, 3), (3, 2)] {
+        let data = words(seed + 9, 2 * terms * degree * count);
+        let mut expected = vec![];
+        for result in data.chunks_exact(2 * terms * degree) {
+            for i in 0..degree {
+                let products =
+                    result.chunks_exact(2 * degree).map(|term| u128::from(term[i]) * u128::from(term[degree + i]));
+                let p = u128::from(field::P);
+                expected.push((products.fold(0, |sum, product| (sum + product % p) % p)) as u64);
+            }
+        }
+        same("pointwise products", &device.pointwise_mac(terms as u8, &data).map_err(text)?, &expected)?;
+    }
+    // Settings that no card takes, as descriptors of their own.
+    let buffer = device.allocate(1 << 16).map_err(text)?;
+    let at = buffer.iova().get();
+    let good = Descriptor {
+        count: 2,
+        source: at,
+        destination: at + 0x8000,
+        operands: [LinearSettings { words: 9, terms: 2 }.pack(), 0, 0, 0],
+        ..Descriptor::new(Opcode::LweLinear)
+    };
+    let with = |operand: u64| Descriptor { operands: [operand, 0, 0, 0], ..good };
+    let pointwise = Descriptor { opcode: Opcode::PointwiseMac, ..with(1 << 16) };
+    let cases = [
+        (with(9), StatusCode::BadOperand, 0),
+        (with(1 << 16), StatusCode::BadOperand, 0),
+        (with(4097 | 1 << 16), StatusCode::BadOperand, 0),
+        (with(9 | 1 << 13 | 1 << 16), StatusCode::BadOperand, 0),
+        (with(9 | 1 << 16 | 1 << 24), StatusCode::BadOperand, 0),
+        (Descriptor { count: 4095, ..with(4096 | 255 << 16) }, StatusCode::BadOperand, 0),
+        (Descriptor { operands: [0; 4], ..pointwise }, StatusCode::BadOperand, 0),
+        (Descriptor { count: 0, ..good }, StatusCode::BadCount, 0),
+        (Descriptor { count: 4096, ..pointwise }, StatusCode::BadCount, 0),
+        (Descriptor { source: at + 8, ..good }, StatusCode::BadSource, at + 8),
+        (Descriptor { destination: at + 8, ..good }, StatusCode::BadDestination, at + 8),
+        (Descriptor { source: u64::MAX - 63, ..good }, StatusCode::BadSource, u64::MAX - 63),
+    ];
+    for (descriptor, status, address) in cases {
+        fails(&device, descriptor.words(), status, address, 1)?;
+    }
+    still_right(&device, seed)
 }
 
 fn transform_out_of_place(bench: &Bench) -> Outcome {
@@ -376,7 +451,7 @@ fn bad_descriptors(bench: &Bench) -> Outcome {
     let top = u64::MAX - 63;
     let cases = [
         (with(0, &|w| w & !0xff | 0xee), StatusCode::BadOpcode, 0),
-        (with(0, &|w| w & !0xff | u64::from(Opcode::PointwiseMac.code())), StatusCode::BadOpcode, 0),
+        (with(0, &|w| w & !0xff | 0x1f), StatusCode::BadOpcode, 0),
         (with(0, &|w| w | 1 << 16), StatusCode::ReservedBits, 0),
         (with(0, &|w| w | 1 << 10), StatusCode::ReservedBits, 0),
         (with(1, &|w| w | 1 << 40), StatusCode::ReservedBits, 0),

@@ -12,7 +12,7 @@ use crate::vfio::VfioBus;
 use crate::vfio_user::client::VfioUserBus;
 use crossbeam::channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use glovebox_regmap::registers as map;
-use glovebox_regmap::{BootstrapSettings, Descriptor, Flags, Opcode, StatusCode, layout};
+use glovebox_regmap::{BootstrapSettings, Descriptor, Flags, LinearSettings, Opcode, StatusCode, layout};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
@@ -89,6 +89,24 @@ pub enum Command {
         /// Room for as many.
         destination: DmaSlice,
     },
+    /// Linear combinations of LWE ciphertexts and plaintexts mod 2^64.
+    LweLinear {
+        /// For each result its plaintext, and for each term a weight and a ciphertext; see `glovebox_regmap::command`.
+        source: DmaSlice,
+        /// Room for the results; shares no byte with the source.
+        destination: DmaSlice,
+        /// Words of a ciphertext and terms of a result.
+        settings: LinearSettings,
+    },
+    /// Sums of pointwise products of polynomials mod p.
+    PointwiseMac {
+        /// For each result and term two polynomials, N words each.
+        source: DmaSlice,
+        /// Room for the results, N words each; shares no byte with the source.
+        destination: DmaSlice,
+        /// Terms of a result, 1 to 255.
+        terms: u8,
+    },
     /// Overwrites card memory.
     Upload {
         /// From here.
@@ -137,6 +155,8 @@ impl Command {
             Command::Copy { .. } => Opcode::Copy,
             Command::Ntt { .. } => Opcode::Ntt,
             Command::Intt { .. } => Opcode::Intt,
+            Command::LweLinear { .. } => Opcode::LweLinear,
+            Command::PointwiseMac { .. } => Opcode::PointwiseMac,
             Command::Upload { .. } => Opcode::KeyUpload,
             Command::Wipe { .. } => Opcode::Wipe,
             Command::Keyswitch { .. } => Opcode::Keyswitch,
@@ -522,6 +542,47 @@ impl Device {
         Ok(out)
     }
 
+    /// Linear combinations of LWE ciphertexts mod 2^64: for each result of the source its plaintext, and for each term a
+    /// weight and a ciphertext of `settings.words` words. Results have as many words as a ciphertext.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn lwe_linear(&self, settings: LinearSettings, source: &[u64]) -> Result<Vec<u64>> {
+        let command = |source, destination| Command::LweLinear { source, destination, settings };
+        self.linear(Opcode::LweLinear, settings, source, command)
+    }
+
+    /// Sums of pointwise products mod p: for each result of the source and each of its `terms`, two polynomials of N words.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn pointwise_mac(&self, terms: u8, source: &[u64]) -> Result<Vec<u64>> {
+        let command = |source, destination| Command::PointwiseMac { source, destination, terms };
+        self.linear(Opcode::PointwiseMac, LinearSettings { words: 0, terms }, source, command)
+    }
+
+    fn linear(
+        &self,
+        opcode: Opcode,
+        settings: LinearSettings,
+        source: &[u64],
+        command: impl FnOnce(DmaSlice, DmaSlice) -> Command,
+    ) -> Result<Vec<u64>> {
+        if source.is_empty() {
+            return Ok(vec![]);
+        }
+        let (from, to) = settings.words_a_result(opcode, self.parameters().degree_log2);
+        let results = (source.len() as u64).checked_div(from).unwrap_or(0);
+        let mut out = vec![0; (results * to) as usize];
+        let (input, output) = (self.buffer(8 * source.len())?, self.buffer(8 * out.len().max(1))?);
+        input.write_words(0, source)?;
+        self.run(0, command(input.slice(0, 8 * source.len())?, output.slice(0, 8 * out.len())?))?;
+        output.read_words(0, &mut out)?;
+        self.give_back(input);
+        self.give_back(output);
+        Ok(out)
+    }
+
     fn transform(&self, polynomials: &[u64], command: impl Fn(DmaSlice) -> Command) -> Result<Vec<u64>> {
         let degree = self.parameters().degree();
         if !polynomials.len().is_multiple_of(degree) {
@@ -724,6 +785,14 @@ impl Core {
                 descriptor.count = self.count(source.len(), unit, "polynomials")?;
                 held.host = [Some(source.clone()), Some(destination.clone())];
             }
+            Command::LweLinear { source, destination, settings } => {
+                held.host = [Some(source.clone()), Some(destination.clone())];
+                self.prepare_linear(&mut descriptor, source, destination, *settings)?;
+            }
+            Command::PointwiseMac { source, destination, terms } => {
+                held.host = [Some(source.clone()), Some(destination.clone())];
+                self.prepare_linear(&mut descriptor, source, destination, LinearSettings { words: 0, terms: *terms })?;
+            }
             Command::Upload { source, destination } => {
                 self.check_lengths(source.len(), destination.len())?;
                 descriptor.count = self.count(source.len(), 1, "bytes")?;
@@ -776,6 +845,28 @@ impl Core {
         }
         let too_long = |_| self.argument("memory of a command", format!("{bytes} bytes are too many"));
         u32::try_from(bytes / unit).map_err(too_long)
+    }
+
+    /// Count, operand and lengths of LWE_LINEAR and POINTWISE_MAC.
+    fn prepare_linear(
+        &self,
+        descriptor: &mut Descriptor,
+        source: &DmaSlice,
+        destination: &DmaSlice,
+        settings: LinearSettings,
+    ) -> Result<()> {
+        let opcode = descriptor.opcode;
+        if LinearSettings::unpack(opcode, settings.pack()) != Some(settings) {
+            return Err(self.argument("settings of a linear operation", format!("{settings:?} is out of range")));
+        }
+        let (from, to) = settings.words_a_result(opcode, self.parameters.degree_log2);
+        descriptor.count = self.count(source.len(), 8 * from, "terms of results")?;
+        self.check_lengths(u64::from(descriptor.count) * 8 * to, destination.len())?;
+        if source.overlaps(destination) {
+            return Err(self.argument("memory of a command", "source and destination overlap".into()));
+        }
+        descriptor.operands[0] = settings.pack();
+        Ok(())
     }
 
     /// Count, operands and lengths of KEYSWITCH and BOOTSTRAP.

@@ -531,6 +531,52 @@ impl Shared {
         (StatusCode::Ok, 0, work)
     }
 
+    /// LWE_LINEAR and POINTWISE_MAC, word by word.
+    fn linear(&self, descriptor: &Descriptor, host: &HostPort, epoch: u64) -> (StatusCode, u64, Work) {
+        let mut work = Work { cycles: 16, ..Work::default() };
+        let Some(settings) = descriptor.linear() else { return (StatusCode::BadOperand, 0, work) };
+        let (from, to) = descriptor.bytes(self.config.degree_log2);
+        let mut input = vec![0; from as usize];
+        if let Err(DmaFault { address }) = host.read(descriptor.source, &mut input) {
+            return (StatusCode::ReadFault, address & !(layout::BEAT_BYTES - 1), work);
+        }
+        let (words, _) = settings.words_a_result(descriptor.opcode, self.config.degree_log2);
+        let mut output: Vec<u8> = vec![];
+        for result in words_of(&input).chunks_exact(words as usize) {
+            let sum = if descriptor.opcode == Opcode::PointwiseMac {
+                let degree = 1 << self.config.degree_log2;
+                result.chunks_exact(2 * degree).fold(vec![0; degree], |mut sum, term| {
+                    let (a, b) = term.split_at(degree);
+                    for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
+                        *sum = field::add(*sum, field::mul(field::reduce(a), field::reduce(b)));
+                    }
+                    sum
+                })
+            } else {
+                let len = usize::from(settings.words);
+                let mut sum = vec![0; len];
+                sum[len - 1] = result[0];
+                for term in result[1..].chunks_exact(1 + len) {
+                    for (sum, word) in sum.iter_mut().zip(&term[1..]) {
+                        *sum = term[0].wrapping_mul(*word).wrapping_add(*sum);
+                    }
+                }
+                sum
+            };
+            output.extend(sum.iter().flat_map(|word| word.to_le_bytes()));
+        }
+        if self.lock().epoch != epoch {
+            return (StatusCode::Ok, 0, work);
+        }
+        if let Err(DmaFault { address }) = host.write(descriptor.destination, &output) {
+            return (StatusCode::WriteFault, address & !(layout::BEAT_BYTES - 1), work);
+        }
+        work.read_beats = from.div_ceil(layout::BEAT_BYTES);
+        work.write_beats = to.div_ceil(layout::BEAT_BYTES);
+        work.cycles += (from + to) / 8;
+        (StatusCode::Ok, 0, work)
+    }
+
     fn bootstrap_words(
         &self,
         descriptor: &Descriptor,
@@ -586,6 +632,7 @@ impl Shared {
         match descriptor.opcode {
             Opcode::KeyUpload | Opcode::Wipe => return self.fill(descriptor, host, epoch),
             Opcode::Keyswitch | Opcode::Bootstrap => return self.bootstrap(descriptor, host, epoch),
+            Opcode::LweLinear | Opcode::PointwiseMac => return self.linear(descriptor, host, epoch),
             _ => {}
         }
         let degree_bytes = 8u64 << self.config.degree_log2;

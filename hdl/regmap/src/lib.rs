@@ -19,5 +19,7 @@ pub mod key_layout;
 pub mod layout;
 pub mod registers;
 
-pub use command::{BootstrapSettings, CardLimits, Completion, Descriptor, DescriptorError, Flags, Opcode, StatusCode};
+pub use command::{
+    BootstrapSettings, CardLimits, Completion, Descriptor, DescriptorError, Flags, LinearSettings, Opcode, StatusCode,
+};
 pub use registers::{Access, Field, Register, RegisterOffset, RingRegister};
