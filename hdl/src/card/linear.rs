@@ -203,6 +203,8 @@ pub struct LinearEngine {
     takes: Signal<Local, Bit>,
     word: Signal<Local, U<64>>,
     given: Signal<Local, Bit>,
+    next_index: Signal<Local, U<LEN>>,
+    next_read: Signal<Local, U<LEN>>,
     last_word: Signal<Local, Bit>,
     token: Signal<Local, U<14>>,
     factor: Signal<Local, U<64>>,
@@ -341,6 +343,8 @@ impl LinearEngine {
             takes: Default::default(),
             word: Default::default(),
             given: Default::default(),
+            next_index: Default::default(),
+            next_read: Default::default(),
             last_word: Default::default(),
             token: Default::default(),
             factor: Default::default(),
@@ -422,7 +426,8 @@ impl Logic for LinearEngine {
         self.narrow.m.tready.next = self.takes.val();
         self.word.next = self.narrow.m.tdata.val().get_bits::<64>(0);
         self.given.next = self.narrow.m.tvalid.val() & self.takes.val();
-        self.last_word.next = (self.index.q.val() + 1u64) == self.length.q.val();
+        self.next_index.next = self.index.q.val() + 1u64;
+        self.last_word.next = self.next_index.val() == self.length.q.val();
 
         // 0: the factor's read. 1: both factors.
         self.factors.write_enable.next = self.given.val() & (self.step.q.val() == LinearStep::Factor);
@@ -457,7 +462,8 @@ impl Logic for LinearEngine {
         if self.emits.val() {
             self.sums.read_address.next = self.index.q.val().to_bits::<16>();
         }
-        self.is_last.d.next = (self.to_read.q.val().get_bits::<LEN>(0) + 1u64) == self.length.q.val();
+        self.next_read.next = self.to_read.q.val().get_bits::<LEN>(0) + 1u64;
+        self.is_last.d.next = self.next_read.val() == self.length.q.val();
         self.start_value.next = 0u64.into();
         if self.is_last.q.val() & !self.pointwise.val() {
             self.start_value.next = self.addend.q.val();

@@ -10,8 +10,8 @@ pub(crate) use glovebox_sim::bench::{BASE, RING_LOG2};
 use glovebox_sim::card::{CardBuild, Traffic};
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of host memory for data.
-const BYTES: usize = 8 << 20;
+/// Bytes of host memory for data; with the rings' area they make 8 MiB.
+const BYTES: usize = 7 << 20;
 /// Longest time that a test waits for the card to be idle.
 const LIMIT_CYCLES: u64 = 40_000_000;
 

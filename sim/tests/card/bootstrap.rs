@@ -232,20 +232,3 @@ fn reset_in_mid_batch_takes_the_keys_away_and_the_next_batch_is_right() {
         keys.check(&mut bench, 5, seed);
     }
 }
-
-#[test]
-#[ignore = "minutes of simulation: run it by name"]
-fn full_size_bootstrap_of_the_default_set_equals_golden() {
-    let p = CPU_KS_PBS_TUNIFORM_2M128.bootstrap;
-    let keys = Keys::of(p, 4);
-    let build = CardBuild::new(LANES, p.ring_degree.0).memory_bytes(256 << 20);
-    let mut bench = Bench::of(build, p.ring_degree.0, Traffic::steady(60), 1);
-    keys.upload(&mut bench);
-    let done = keys.check(&mut bench, 1, 5);
-    let counted = bench.read64(registers::ROTATION_CYCLES);
-    assert!(
-        counted > 918 * 512 && done.cycles > counted,
-        "{} cycles, {counted} of them in blind rotation",
-        done.cycles
-    );
-}

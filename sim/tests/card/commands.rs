@@ -57,8 +57,8 @@ fn commands_8_lanes_256_equal_golden() {
 }
 
 #[test]
-fn commands_32_lanes_2048_equal_golden() {
-    commands(32, 2048, Traffic::random(3), 12);
+fn commands_32_lanes_1024_equal_golden() {
+    commands(32, 1024, Traffic::random(3), 12);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::bench::{BASE, Bench, RING_LOG2, words};
 use glovebox_regmap::registers::{self, control, status};
-use glovebox_regmap::{Descriptor, Opcode, StatusCode, layout};
+use glovebox_regmap::{Descriptor, LinearSettings, Opcode, StatusCode, layout};
 use glovebox_sim::card::Traffic;
 
 /// An address that nothing is mapped at.
@@ -73,10 +73,11 @@ fn memory_that_refuses_is_reported_with_the_address_and_leaves_nothing_behind() 
         // The end of memory lies inside the range: the beat there, or its burst, is the one refused.
         let end = BASE + (8 << 20);
         let before = 64 * (40 + 3 * seed);
-        for opcode in [Opcode::Copy, Opcode::Ntt, Opcode::Intt] {
+        for opcode in [Opcode::Copy, Opcode::Ntt, Opcode::Intt, Opcode::LweLinear, Opcode::PointwiseMac] {
             let count = if opcode == Opcode::Copy { 16_384 } else { 8 };
+            let operands = [LinearSettings { words: 777, terms: 1 }.pack(), 0, 0, 0];
             let with = |source: u64, destination: u64| {
-                Descriptor { count, source, destination, tag: 5, ..Descriptor::new(opcode) }.words()
+                Descriptor { count, source, destination, operands, tag: 5, ..Descriptor::new(opcode) }.words()
             };
             let near = bench.data(0);
             let done = bench.run(with(HOLE, near));
@@ -95,7 +96,7 @@ fn memory_that_refuses_is_reported_with_the_address_and_leaves_nothing_behind() 
             assert_eq!(bench.read64(registers::ERROR_ADDRESS), 0);
             still_right(&mut bench, seed);
         }
-        assert_eq!(bench.read64(registers::COMMANDS_FAILED), 12);
+        assert_eq!(bench.read64(registers::COMMANDS_FAILED), 20);
     }
 }
 

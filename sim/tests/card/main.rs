@@ -6,3 +6,4 @@ mod commands;
 mod conformance;
 mod cycles;
 mod faults;
+mod full_size;

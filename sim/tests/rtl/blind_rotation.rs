@@ -236,11 +236,3 @@ fn check_baseline(degree: usize, lanes: &[usize]) {
 fn rotation_toy_cycles_equal_the_committed_baseline() {
     check_baseline(256, &[8]);
 }
-
-#[test]
-#[ignore = "builds wide models: minutes; run by name, LANES=4,8 chooses"]
-fn rotation_full_size_cycles_equal_the_committed_baseline() {
-    let lanes = std::env::var("LANES").unwrap_or_else(|_| "4,8".into());
-    let lanes: Vec<usize> = lanes.split(',').map(|l| l.parse().unwrap()).collect();
-    check_baseline(2048, &lanes);
-}

@@ -392,30 +392,3 @@ fn engine_toy_every_parameter_equals_golden() {
         bench.check(&keys, &tables, &batches, FULL, i as u64);
     }
 }
-
-/// The default set, every word of a bootstrap with its keyswitch.
-#[test]
-fn engine_full_size_bootstrap_8_lanes_equals_golden() {
-    let shape = Shape::new(8, 2048);
-    let keys = Keys::random(&CPU_KS_PBS_TUNIFORM_2M128.bootstrap, &shape, 1);
-    let tables = random_tables(&shape, 1, 2);
-    let batch = Batch::random(&keys, 1, 3);
-    Bench::new(shape, 1).check(&keys, &tables, &[batch], FULL, 1);
-}
-
-/// Batches back to back, keyswitch beside blind rotation: from the first one's end to the last one's.
-#[test]
-#[ignore = "tens of millions of cycles; run by name, LANES chooses"]
-fn engine_full_size_steady_state_keeps_the_multipliers_busy() {
-    let lanes: usize = std::env::var("LANES").map_or(8, |l| l.parse().unwrap());
-    let shape = Shape::new(lanes, 2048);
-    let p = CPU_KS_PBS_TUNIFORM_2M128.bootstrap;
-    let keys = Keys::random(&p, &shape, 1);
-    let tables = random_tables(&shape, 1, 2);
-    let batches: Vec<Batch> = (0..5).map(|i| Batch::random(&keys, shape.depth, 10 + i)).collect();
-    let times = Bench::new(shape, 1).check(&keys, &tables, &batches, FULL, 1);
-    let cycles = times.finished[4] - times.finished[0];
-    let steps = (4 * shape.depth * p.lwe_dimension.0) as u64;
-    let spent = cycles * shape.multipliers() as u64 / steps;
-    assert!(spent <= 14_500, "{spent} multiplier-cycles a step at L = {lanes}: {times:?}");
-}

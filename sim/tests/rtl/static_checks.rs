@@ -24,14 +24,6 @@ fn catalogue_small_designs_elaborate_without_latches() {
 }
 
 #[test]
-#[ignore = "minutes; run by name"]
-fn catalogue_wide_engines_and_cards_lint_clean() {
-    for design in Design::all().iter().filter(|d| ["bootstrap", "card"].contains(&d.name)) {
-        lint(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
-    }
-}
-
-#[test]
 fn lint_undriven_signal_is_refused() {
     let text = "module undriven (input wire clock, output wire q);\n  wire nothing;\n  assign q = nothing & clock;\nendmodule\n";
     assert!(matches!(lint("undriven", text), Err(SimError::Lint { messages, .. }) if messages.contains("UNDRIVEN")));
