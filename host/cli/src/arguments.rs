@@ -49,9 +49,9 @@ pub(crate) struct Profile {
     /// Run a shorter blind rotation of this many steps n instead of the set's: cycles and bytes a step stay the same.
     #[arg(long)]
     pub(crate) dimension: Option<usize>,
-    /// Ciphertexts of the command [default: two of the card's batches].
-    #[arg(long)]
-    pub(crate) count: Option<usize>,
+    /// Ciphertexts of the command, up to 4095 [default: two of the card's batches].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4095))]
+    pub(crate) count: Option<u16>,
     /// Card memory: `hbm` two pseudo-channels a port, `ddr4` one channel a port (19 GB/s at 300 MHz), `ideal` limited by the bus alone.
     #[arg(long, default_value = "hbm", value_parser = ["hbm", "ddr4", "ideal"])]
     pub(crate) memory: String,

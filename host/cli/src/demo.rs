@@ -24,8 +24,6 @@ struct Work {
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     cycles: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transforms: Option<u64>,
     /// Output words compared with the CPU engine's, and how many of them were equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     words_compared: Option<usize>,
@@ -98,14 +96,13 @@ pub(crate) fn run(options: &Demo) -> Result<Outcome, CliError> {
         bootstraps: engine.stats().bootstraps,
         seconds: engine.stats().wall.as_secs_f64(),
         cycles: None,
-        transforms: None,
         words_compared: None,
         words_equal: None,
     }];
     if !samples.is_empty() {
         work.push(audit(&Opened::new(&Device::Golden, 0, &keys)?, "the sample, the oracle", &samples, &set)?);
         if let Some(card) = &simulated {
-            let what = format!("the sample's transforms in RTL, {} lanes", options.card.lanes);
+            let what = format!("the sample in RTL, {} lanes", options.card.lanes);
             work.push(audit(&card.open(&keys)?, &what, &samples, &set)?);
         }
     }
@@ -172,7 +169,6 @@ fn audit(opened: &Opened, what: &str, samples: &[&AuditSample], set: &ParameterS
         bootstraps: stats.bootstraps,
         seconds: stats.wall.as_secs_f64(),
         cycles: is_card.then_some(stats.card.cycles),
-        transforms: is_card.then_some(stats.card.transforms),
         words_compared: Some(compared),
         words_equal: Some(equal),
     })
@@ -196,14 +192,12 @@ fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
                 w.bootstraps.to_string(),
                 format!("{:.2}", w.seconds),
                 format!("{:.1}", 1e3 * w.seconds / w.bootstraps.max(1) as f64),
-                or_dash(w.transforms),
                 or_dash(w.cycles),
                 bits,
             ]
         })
         .collect();
-    let header =
-        ["device", "what it did", "bootstraps", "seconds", "ms each", "transforms", "cycles", "equal to the CPU's"];
+    let header = ["device", "what it did", "bootstraps", "seconds", "ms each", "cycles", "equal to the CPU's"];
     let lines = [
         format!("question          {}", r.query),
         format!("encrypted answer  {}", r.answer),
@@ -230,7 +224,7 @@ fn text(r: &DemoResult, set: &ParameterSet, keys: &EvaluationKeys) -> String {
         ),
         format!("sample            one bootstrap each of: {}", r.sampled_steps.join(", ")),
         String::new(),
-        report::table(&header, &rows, &[2, 3, 4, 5, 6]),
+        report::table(&header, &rows, &[2, 3, 4, 5]),
         String::new(),
         match (r.bits_agree, r.work.len()) {
             (true, 1) => "nothing was compared: no sample was asked for".into(),

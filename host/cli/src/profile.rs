@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Profile) -> Result<Outcome, CliError> {
         seed: options.seed,
     };
     let batch = layout::batch_depth(options.lanes as u32) as usize;
-    let count = options.count.unwrap_or(2 * batch);
+    let count = options.count.map_or(2 * batch, usize::from);
     let most = if options.sweep { 2 * batch } else { count };
     let (spinner, mut bar) = (progress::spinner("the card's RTL, keys and card memory"), None);
     let mut profiler = Profiler::new(workload, most, |step| simulator::show_build(&spinner, &mut bar, step))?;

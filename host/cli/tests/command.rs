@@ -250,5 +250,31 @@ fn demo_on_the_simulated_card_agrees_with_the_plain_answer_and_golden() {
         assert_eq!(work["words_equal"], work["words_compared"], "{work}");
         assert!(work["words_compared"].as_u64().unwrap() >= 2 * 2049, "{work}");
     }
-    assert!(result["work"][2]["cycles"].as_u64().unwrap() > 0 && result["work"][2]["transforms"].as_u64().unwrap() > 0);
+    // The card keyswitches and bootstraps itself: that many cycles at least.
+    assert!(result["work"][2]["cycles"].as_u64().unwrap() > 918 * 512);
+}
+
+#[test]
+fn profile_reports_cycles_and_draws_them() {
+    let files = Files::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_glovebox"))
+        .args(["profile", "--params", "TOY_INSECURE", "--count", "16", "--json", "--svg"])
+        .arg(files.path("timeline.svg"))
+        .assert()
+        .success();
+    let report: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
+    assert_eq!((number("lanes"), number("degree"), number("count"), number("batch")), (8.0, 256.0, 16.0, 8.0));
+    // Two batches: the second one's end, and both in steady state no faster than the multipliers allow.
+    assert_eq!(report["batches_done"].as_array().unwrap().len(), 2);
+    assert!(number("steady_cycles_per_step") >= 2.0 * 256.0 / 8.0);
+    let rotation = report["counted"]["rotation"].as_f64().unwrap();
+    assert!(number("utilisation_forward") > 0.5 && rotation < number("cycles"));
+    let sampled: f64 =
+        report["samples"].as_array().unwrap().iter().map(|s| s["counted"]["rotation"].as_f64().unwrap()).sum();
+    assert_eq!(sampled, rotation, "the timeline adds up to the run");
+    assert!(std::fs::read_to_string(files.path("timeline.svg")).unwrap().contains("keyswitch"));
+    files.refused(&["profile", "--params", "NOTHING"], &["NOTHING", "TOY_INSECURE"]);
+    files.refused(&["profile", "--lanes", "5"], &["lanes", "4, 8, 32, 128"]);
+    files.refused(&["profile", "--dimension", "0"], &["--dimension", "918"]);
 }

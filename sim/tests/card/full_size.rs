@@ -27,5 +27,8 @@ fn bootstrap_of_the_default_set_equals_golden_and_takes_the_cycles_of_the_commit
          8 2048 918 1 {} {} {} {} {}\n",
         run.cycles, c.keyswitch, c.rotation, c.bsk_stall, c.ksk_stall
     );
-    assert_eq!(found, BASELINE, "if the change is meant, replace sim/tests/card/full_size_baseline.txt by the left side");
+    assert_eq!(
+        found, BASELINE,
+        "if the change is meant, replace sim/tests/card/full_size_baseline.txt by the left side"
+    );
 }
