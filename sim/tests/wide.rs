@@ -1,6 +1,13 @@
 //! Checks of designs so wide that they take minutes: `cargo test -p glovebox-sim --test wide`.
 
+#[allow(dead_code)]
+#[path = "card/bench.rs"]
+mod bench;
+#[path = "card/checks.rs"]
+mod checks;
+
 use glovebox_hdl::Design;
+use glovebox_sim::card::Traffic;
 use glovebox_sim::verilator::lint;
 
 #[test]
@@ -8,4 +15,15 @@ fn catalogue_wide_engines_and_cards_lint_clean() {
     for design in Design::all().iter().filter(|d| ["bootstrap", "card"].contains(&d.name)) {
         lint(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
     }
+}
+
+#[test]
+fn card_32_lanes_1024_equals_golden_and_takes_the_cycles_of_the_committed_baseline() {
+    checks::commands(32, 1024, Traffic::random(3), 12);
+    checks::equals_the_baseline(32, 1024);
+}
+
+#[test]
+fn card_32_lanes_1024_passes_the_suite() {
+    checks::conforms(32, 1024, Traffic::steady(60), 1);
 }

@@ -5,7 +5,7 @@ use glovebox_golden::bootstrap::{blind_rotation, keyswitch, sample_extract};
 use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
-use glovebox_golden::params::{BootstrapParameters, CPU_KS_PBS_TUNIFORM_2M128, LweDimension, TOY_INSECURE};
+use glovebox_golden::params::{BootstrapParameters, LweDimension, TOY_INSECURE};
 use glovebox_golden::torus::modulus_switch;
 use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
 use glovebox_regmap::layout::{batch_depth, keyswitch_columns};

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bootstrap;
+mod checks;
 mod commands;
 mod conformance;
 mod cycles;
