@@ -436,7 +436,8 @@ impl Parts {
     /// Debian's udev and modprobe with their libraries, and the driver's rule.
     fn add_udev(&self, tree: &Path) -> Result<(), TaskError> {
         let from = self.folder.join("udev");
-        for folder in ["usr/lib/x86_64-linux-gnu", "usr/lib/systemd", "usr/bin", "usr/lib64", "etc/udev/rules.d", "run"] {
+        for folder in ["usr/lib/x86_64-linux-gnu", "usr/lib/systemd", "usr/bin", "usr/lib64", "etc/udev/rules.d", "run"]
+        {
             std::fs::create_dir_all(tree.join(folder))?;
         }
         std::os::unix::fs::symlink("usr/lib64", tree.join("lib64"))?;
@@ -472,9 +473,9 @@ impl Parts {
         let initramfs = self.initramfs(machine, programs)?;
         let folder = tempfile::Builder::new().prefix("glovebox-vm-").tempdir()?;
         let socket = folder.path().join("card.sock");
-        let serve = |degree| {
+        let serve = |degree| -> Result<_, TaskError> {
             let card = CardBuild::new(options.lanes, degree).memory_bytes(CARD_MEMORY_BYTES).build()?;
-            card.serve(&socket)
+            Ok(card.serve(&socket)?)
         };
         let _server = machine.degree.map(serve).transpose()?;
         let kernel = match machine.kernel {
