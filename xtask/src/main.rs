@@ -32,7 +32,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Set up, then check formatting, lints and all tests: what CI runs.
+    /// Set up, then check formatting, lints and all tests, those in virtual machines last: what CI runs.
     Test,
     /// Let everything go wrong between host and card that can, and print the table of faults and outcomes.
     Faults,
@@ -120,7 +120,10 @@ fn test() -> Result<(), TaskError> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(&["test"])?;
-    cargo(&["test", "--package", "glovebox-tfhe-oracle"])
+    cargo(&["test", "--package", "glovebox-tfhe-oracle"])?;
+    cargo(&["clippy", "--package", "glovebox-driver", "--features", "iommufd", "--all-targets", "--", "-D", "warnings"])?;
+    println!("\n=== vm-test");
+    vm::run(&vm::Arguments::default())
 }
 
 /// Runs the driver's fault tests and prints the rows that they print as one table.

@@ -29,6 +29,12 @@ pub(crate) struct Arguments {
     verbose: bool,
 }
 
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { only: None, lanes: 8, verbose: false }
+    }
+}
+
 /// The release that has QEMU with a vfio-user client (10.1 or later, in its backports).
 const RELEASE: &str = "trixie";
 const QEMU_PACKAGES: [&str; 5] = [
