@@ -121,7 +121,17 @@ fn test() -> Result<(), TaskError> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(&["test"])?;
     cargo(&["test", "--package", "glovebox-tfhe-oracle"])?;
-    cargo(&["clippy", "--package", "glovebox-driver", "--features", "iommufd", "--all-targets", "--", "-D", "warnings"])?;
+    cargo(&[
+        "clippy",
+        "--package",
+        "glovebox-driver",
+        "--features",
+        "iommufd",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
     println!("\n=== vm-test");
     vm::run(&vm::Arguments::default())
 }

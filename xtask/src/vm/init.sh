@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # First program of the guest: has the device under test bound to stock vfio-pci and runs the tests as a normal user.
 /bin/busybox --install -s /bin
-export PATH=/bin:/sbin:/usr/bin
+# Debian's modprobe comes before busybox's.
+export PATH=/sbin:/bin:/usr/bin
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
@@ -23,6 +24,12 @@ for folder in /sys/bus/pci/devices/*; do
   [ "$(cat $folder/vendor):$(cat $folder/device)" = "$wanted" ] && function=$(basename $folder)
 done
 [ -n "$function" ] || stop "no PCI function $wanted"
+
+# A virtio-iommu takes its devices up some time after its module is loaded.
+for wait in 1 2 3 4 5 6 7 8 9 10; do
+  [ -e /sys/bus/pci/devices/$function/iommu_group ] && break
+  sleep 1
+done
 
 if [ "$(option bind)" = udev ]; then
   # Debian's udev and the rule as the driver's README has it installed.
