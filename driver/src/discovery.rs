@@ -85,7 +85,7 @@ pub fn usability(sysfs: &Path, dev: &Path, address: PciAddress) -> Usable {
         return no(
             "it is in no IOMMU group: the IOMMU is off",
             "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&intel_iommu=on iommu=pt /' /etc/default/grub && sudo update-grub && sudo reboot \
-             (and switch VT-d or AMD-Vi on in the firmware)",
+             # and switch VT-d or AMD-Vi on in the firmware",
         );
     };
     let bind = format!(
@@ -139,15 +139,15 @@ pub fn remedy(card: &FoundCard, error: &Error) -> String {
     match error {
         Error::Busy { .. } => {
             let group = card.iommu_group.map_or("*".into(), |group| group.to_string());
-            format!("sudo fuser -v /dev/vfio/{group} /dev/vfio/devices/* (and end the process that it names)")
+            format!("sudo fuser -v /dev/vfio/{group} /dev/vfio/devices/* # and end the process that it names")
         }
         Error::MemoryLock { .. } => {
-            "sudo cp driver/system/70-glovebox.conf /etc/security/limits.d/ (and log in anew)".into()
+            "sudo cp driver/system/70-glovebox.conf /etc/security/limits.d/ # and log in anew".into()
         }
         Error::MapVersion { .. } | Error::NotACard { .. } => {
             format!(
                 "echo 1 | sudo tee /sys/bus/pci/devices/{address}/remove && echo 1 | sudo tee /sys/bus/pci/rescan \
-                     (after loading firmware for this driver's register map)"
+                     # after loading firmware for this driver's register map"
             )
         }
         // The card does not do what it should: the kernel can reset it, which forgets all that it holds.
