@@ -3,7 +3,7 @@
 //! A buffer is made by uploading into it, so none holds what was there before. When the last slice of it is gone, commands
 //! in flight among them, its range is wiped, and only then given out again. A reset of the card ends every buffer: the card
 //! itself refuses to read what was written before, and commands that name such a buffer are refused with
-//! [`Error::CardMemoryLost`].
+//! [`Error::CardMemoryLost`]. When the device is closed, all that it ever used is wiped.
 
 use crate::device::{Core, Ticket};
 use crate::error::{Error, Result};
@@ -32,11 +32,13 @@ struct State {
     /// Free ranges, in order, none touching the next.
     free: Vec<Range<u64>>,
     wiping: Vec<Wiping>,
+    /// End of all that was ever given out.
+    used: u64,
 }
 
 impl CardMemory {
     pub(crate) fn new(total: u64, granule: u64) -> Self {
-        let state = State { epoch: 0, free: whole(total), wiping: vec![] };
+        let state = State { epoch: 0, free: whole(total), wiping: vec![], used: 0 };
         Self { state: Mutex::new(state), uploads: Mutex::default(), total, granule }
     }
 
@@ -69,6 +71,7 @@ impl CardMemory {
         if state.free[at].is_empty() {
             state.free.remove(at);
         }
+        state.used = state.used.max(start + bytes);
         Some((start..start + bytes, state.epoch))
     }
 
@@ -111,6 +114,11 @@ impl CardMemory {
     pub(crate) fn take_wiping(&self) -> (Vec<Wiping>, u64) {
         let mut state = self.lock();
         (std::mem::take(&mut state.wiping), state.epoch)
+    }
+
+    /// Bytes from 0 on that may hold something of this device's, from before a reset or after.
+    pub(crate) fn used(&self) -> u64 {
+        self.lock().used
     }
 
     /// Bytes free, and bytes in all.

@@ -46,6 +46,9 @@ pub struct DeviceConfig {
     pub reply_timeout: Duration,
     /// Longest wait for a soft reset before the function is reset.
     pub reset_timeout: Duration,
+    /// Overwrite what was used of card memory when the device is closed. The card lets nobody read it after a reset in any
+    /// case; this takes it off the memory chips.
+    pub wipe_on_close: bool,
 }
 
 impl Default for DeviceConfig {
@@ -57,6 +60,7 @@ impl Default for DeviceConfig {
             command_timeout: Duration::from_secs(60),
             reply_timeout: crate::bus::REPLY_TIMEOUT,
             reset_timeout: Duration::from_secs(1),
+            wipe_on_close: true,
         }
     }
 }
@@ -648,6 +652,13 @@ impl Drop for Device {
             let _ = thread.join();
         }
         let bus = &self.core.space.bus;
+        let used = self.core.memory.used();
+        if self.core.config.wipe_on_close && used > 0 && self.lost().is_none() {
+            let wiped = bus.reset().and_then(|()| self.core.wipe_after_reset(used));
+            if let Err(error) = wiped {
+                tracing::warn!(device = %self.core.name, %error, "card memory was not wiped when it was closed");
+            }
+        }
         // Memory stays mapped unless the card is known to be quiet.
         if let Err(error) = bus.reset() {
             tracing::warn!(device = %self.core.name, %error, "the card could not be reset when it was closed");
@@ -699,6 +710,41 @@ impl Core {
             (descriptor.words(), Held { epoch: Some(epoch), ..Held::default() })
         };
         starts.map(wipe).collect()
+    }
+
+    /// Wipes card memory from 0 on, on a card that has just been reset and without a dispatcher.
+    fn wipe_after_reset(&self, bytes: u64) -> Result<()> {
+        // Dropped after the guards: what a command holds may want to use the rings.
+        let mut left: Vec<Pending> = vec![];
+        let mut guards: Vec<_> = self.queues.iter().map(|(queue, _)| locked(queue)).collect();
+        left.extend(guards.iter_mut().flat_map(|guard| guard.drain()));
+        self.start(&mut guards)?;
+        let Some(queue) = guards.first_mut() else { return Ok(()) };
+        let bus = &*self.space.bus;
+        let timeout = self.config.command_timeout;
+        for (words, held) in self.wipes(&(0..bytes), self.memory.epoch()) {
+            let (sender, receiver) = bounded(1);
+            let deadline = Instant::now() + timeout;
+            queue.push(words, held, timeout, sender);
+            queue.ring_doorbell(bus)?;
+            let name = Opcode::Wipe.name();
+            let mut result = None;
+            while result.is_none() {
+                let reaped = queue.reap(bus, |pending, completion| {
+                    result = Some(queue::result_of(&self.name, pending.opcode.1, completion));
+                });
+                if let Err(RingViolation(reason)) = reaped {
+                    return Err(Error::Aborted { device: self.name.to_string(), command: name, reason });
+                }
+                if result.is_none() && Instant::now() > deadline {
+                    return Err(Error::CommandTimeout { device: self.name.to_string(), command: name, after: timeout });
+                }
+                std::thread::sleep(Duration::from_micros(50));
+            }
+            drop(receiver);
+            result.transpose()?;
+        }
+        Ok(())
     }
 
     /// Has a range wiped before it is free again; never waits.

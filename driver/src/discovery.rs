@@ -1,6 +1,7 @@
 //! Finds cards in sysfs and says for each whether it can be used, and if not, what makes it so.
 
 use crate::address::PciAddress;
+use crate::error::Error;
 use glovebox_regmap::layout;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ pub fn usability(sysfs: &Path, dev: &Path, address: PciAddress) -> Usable {
         return no(
             "it is in no IOMMU group: the IOMMU is off",
             "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&intel_iommu=on iommu=pt /' /etc/default/grub && sudo update-grub && sudo reboot \
-             (and switch VT-d or AMD-Vi on in the firmware)",
+             # and switch VT-d or AMD-Vi on in the firmware",
         );
     };
     let bind = format!(
@@ -130,6 +131,28 @@ pub fn character_device(sysfs: &Path, dev: &Path, address: PciAddress) -> Option
     let name = std::fs::read_dir(folder).ok()?.flatten().next()?.file_name().into_string().ok()?;
     let preferred = cfg!(feature = "iommufd") && dev.join("iommu").exists();
     (preferred || !dev.join("vfio/vfio").exists()).then_some(name)
+}
+
+/// The command that helps where a function is usable but the card in it could not be opened.
+pub fn remedy(card: &FoundCard, error: &Error) -> String {
+    let address = card.address;
+    match error {
+        Error::Busy { .. } => {
+            let group = card.iommu_group.map_or("*".into(), |group| group.to_string());
+            format!("sudo fuser -v /dev/vfio/{group} /dev/vfio/devices/* # and end the process that it names")
+        }
+        Error::MemoryLock { .. } => {
+            "sudo cp driver/system/70-glovebox.conf /etc/security/limits.d/ # and log in anew".into()
+        }
+        Error::MapVersion { .. } | Error::NotACard { .. } => {
+            format!(
+                "echo 1 | sudo tee /sys/bus/pci/devices/{address}/remove && echo 1 | sudo tee /sys/bus/pci/rescan \
+                     # after loading firmware for this driver's register map"
+            )
+        }
+        // The card does not do what it should: the kernel can reset it, which forgets all that it holds.
+        _ => format!("echo 1 | sudo tee /sys/bus/pci/devices/{address}/reset"),
+    }
 }
 
 /// Why this user cannot open `path` for reading and writing, if so. A group that is open elsewhere can be opened in
@@ -234,6 +257,48 @@ mod tests {
         std::fs::write(dev.join("vfio/vfio"), "").unwrap();
         std::fs::write(dev.join("vfio/7"), "").unwrap();
         assert_eq!(tree.list()[0].usable, Usable::Yes);
+    }
+
+    #[test]
+    fn a_function_that_is_not_there_is_looked_for() {
+        let tree = Tree::new();
+        let (sys, dev) = (tree.0.path().join("sys"), tree.0.path().join("dev"));
+        let Usable::No { command, .. } = usability(&sys, &dev, "0000:09:00.0".parse().unwrap()) else { panic!() };
+        assert_eq!(command, "lspci -d f4e0:0b0c");
+    }
+
+    #[test]
+    fn a_node_that_this_user_cannot_open_names_it_and_its_owner_command() {
+        let tree = Tree::new();
+        tree.function("0000:03:00.0", CARD, Some("vfio-pci"), Some(7));
+        std::fs::write(tree.0.path().join("dev/vfio/vfio"), "").unwrap();
+        // A folder cannot be opened for writing, not even by root.
+        std::fs::create_dir(tree.0.path().join("dev/vfio/7")).unwrap();
+        match &tree.list()[0].usable {
+            Usable::No { reason, command } => {
+                assert!(reason.contains("dev/vfio/7"), "{reason}");
+                assert_eq!(command, "sudo chown $USER /dev/vfio/7");
+            }
+            Usable::Yes => panic!("usable"),
+        }
+    }
+
+    #[test]
+    fn a_card_that_does_not_open_has_a_command_for_every_cause() {
+        let tree = Tree::new();
+        tree.function("0000:03:00.0", CARD, Some("vfio-pci"), Some(7));
+        let card = &tree.list()[0];
+        let device = || "vfio:0000:03:00.0".to_string();
+        for (error, expected) in [
+            (Error::Busy { device: device() }, "fuser -v /dev/vfio/7"),
+            (Error::MemoryLock { device: device(), bytes: 1, limit: 1, user: "u".into() }, "limits.d"),
+            (Error::MapVersion { device: device(), found: 9, known: 1 }, "rescan"),
+            (Error::NotACard { device: device(), found: 0 }, "rescan"),
+            (Error::DeviceLost { device: device(), reason: "all ones".into() }, "0000:03:00.0/reset"),
+        ] {
+            let command = remedy(card, &error);
+            assert!(command.contains(expected), "{error}: {command}");
+        }
     }
 
     #[test]

@@ -129,10 +129,27 @@ fn released_key_set_is_overwritten_with_zeros_once_its_commands_have_ended() {
 }
 
 #[test]
+fn closing_a_device_overwrites_what_it_used_even_what_was_never_released() {
+    let card = card();
+    let device = open(&card);
+    let keys = ReferenceKeys::upload(&device, ReferenceKeys::SETTINGS, 1).unwrap();
+    let job = job(&device, &keys, 2);
+    // Left over from before a reset, and forgotten after it.
+    card.inject(Fault::GarbageCompletion);
+    assert!(device.nop().is_err());
+    std::mem::forget(device.upload(&[1; 100]).unwrap());
+    assert!(written(&card) > 1000);
+    drop(device);
+    assert_eq!(written(&card), 0);
+    drop((job, keys));
+}
+
+#[test]
 fn after_a_reset_nothing_that_was_written_before_can_be_read() {
     let card = card();
     let bus = bus(&card);
-    let open = || Device::from_bus(Arc::clone(&bus) as Arc<dyn Bus>, DeviceConfig::default()).unwrap();
+    let config = DeviceConfig { wipe_on_close: false, ..DeviceConfig::default() };
+    let open = || Device::from_bus(Arc::clone(&bus) as Arc<dyn Bus>, config.clone()).unwrap();
     let device = open();
     let keys = ReferenceKeys::upload(&device, ReferenceKeys::SETTINGS, 1).unwrap();
     // A process that ends without releasing its keys.

@@ -32,10 +32,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Set up, then check formatting, lints and all tests: what CI runs.
+    /// Set up, then check formatting, lints and all tests, those in virtual machines last: what CI runs.
     Test,
     /// Let everything go wrong between host and card that can, and print the table of faults and outcomes.
     Faults,
+    /// Run the driver's tests, its unsafe code among them, under AddressSanitizer, once it has found a planted error.
+    Sanitize,
     /// Synthesise, place and route a design for a board and print what it takes and how fast it is.
     Fpga(fpga::Arguments),
     /// Test the driver through a real kernel: QEMU, a virtual IOMMU, stock vfio-pci, the simulated card.
@@ -118,7 +120,20 @@ fn test() -> Result<(), TaskError> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(&["test"])?;
-    cargo(&["test", "--package", "glovebox-tfhe-oracle"])
+    cargo(&["test", "--package", "glovebox-tfhe-oracle"])?;
+    cargo(&[
+        "clippy",
+        "--package",
+        "glovebox-driver",
+        "--features",
+        "iommufd",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    println!("\n=== vm-test");
+    vm::run(&vm::Arguments::default())
 }
 
 /// Runs the driver's fault tests and prints the rows that they print as one table.
@@ -148,12 +163,43 @@ fn faults() -> Result<(), TaskError> {
     Ok(())
 }
 
+/// `cargo test` of the driver under AddressSanitizer. The toolchain has the sanitizer's runtime but allows its switch only
+/// where told to take itself for a nightly one; the library of Rust itself stays as it is.
+fn sanitized(arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo_program());
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    command
+        .args(["test", "--package", "glovebox-driver", "--target", &target, "--target-dir"])
+        .arg(release_folder().with_file_name("sanitize"))
+        .args(arguments)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        // Some tests forget memory on purpose.
+        .env("ASAN_OPTIONS", "detect_leaks=0")
+        .current_dir(root());
+    command
+}
+
+fn sanitize() -> Result<(), TaskError> {
+    println!("\n=== a planted error");
+    let planted = sanitized(&["--test", "planted", "--", "--ignored"]).output()?;
+    let said = String::from_utf8_lossy(&planted.stderr);
+    if planted.status.success() || !said.contains("AddressSanitizer: heap-buffer-overflow") {
+        return Err(format!("{said}\nthe sanitizer does not find a planted error").into());
+    }
+    println!("found: {}", said.lines().find(|line| line.contains("SUMMARY")).unwrap_or_default().trim());
+    println!("\n=== the driver's tests under AddressSanitizer");
+    let status = sanitized(&["--lib", "--tests"]).status()?;
+    if status.success() { Ok(()) } else { Err("the driver's tests do not pass under AddressSanitizer".into()) }
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup => setup_verilator().and_then(|()| setup_yosys()),
         Task::Demo { arguments } => demo(&arguments),
         Task::Test => test(),
         Task::Faults => faults(),
+        Task::Sanitize => sanitize(),
         Task::Fpga(arguments) => fpga::run(&arguments),
         Task::VmTest(arguments) => vm::run(&arguments),
     };

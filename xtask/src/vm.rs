@@ -1,10 +1,15 @@
 //! `cargo xtask vm-test`: the driver through a real kernel, without a card.
 //!
 //! A Debian kernel boots in QEMU with a virtual IOMMU; the card is the Verilated RTL behind a vfio-user socket, so the
-//! guest sees a PCIe function. Stock vfio-pci is bound to it, and the same test programs that run elsewhere run there as
-//! a normal user. QEMU and the kernel come from Debian's archive into the build folder, without root.
+//! guest sees a PCIe function. Stock vfio-pci is bound to it, by the driver's udev rule or by the commands that the driver
+//! names, and the same test programs that run elsewhere run there as a normal user. QEMU, the kernel and udev come from
+//! Debian's archive into the build folder, without root.
+//!
+//! Debian's kernels have no iommufd. The machine `iommufd`, run when asked for, has one that is built from Debian's kernel
+//! source; what that takes is named where it is missing.
 
-use crate::{TaskError, cargo, cargo_program, release_folder, root, setup_verilator, show};
+use crate::{TaskError, cargo_program, release_folder, root, setup_verilator, show};
+use glovebox_sim::card::CardBuild;
 use glovebox_sim::verilator::tools_dir;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +18,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only this machine: intel-iommu, virtio-iommu or edu.
+    /// Only this machine: intel-iommu, full-size, virtio-iommu, edu or iommufd.
     #[arg(long)]
     only: Option<String>,
     /// Lanes of the simulated card.
@@ -22,6 +27,12 @@ pub(crate) struct Arguments {
     /// Print everything that the guest prints.
     #[arg(long)]
     verbose: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { only: None, lanes: 8, verbose: false }
+    }
 }
 
 /// The release that has QEMU with a vfio-user client (10.1 or later, in its backports).
@@ -33,77 +44,130 @@ const QEMU_PACKAGES: [&str; 5] = [
     "qemu-system-common/trixie-backports",
     "qemu-system-data/trixie-backports",
 ];
-const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+const KERNEL_PACKAGES: [&str; 2] = ["linux-image-cloud-amd64", "busybox-static"];
+const UDEV_PACKAGES: [&str; 2] = ["udev", "kmod"];
+/// The version that the kernel with iommufd is built of.
+const SOURCE: &str = "linux-source-6.12";
 const MODULES: [&str; 6] = ["irqbypass", "virtio-iommu", "vfio", "vfio_iommu_type1", "vfio-pci-core", "vfio-pci"];
+/// Card memory: the keys of the default parameter set take half of it.
+const CARD_MEMORY_BYTES: u64 = 256 << 20;
 /// Longest time for one machine, boot to power-off.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// One virtual machine and what runs in it.
 struct Machine {
     name: &'static str,
+    kernel: Kernel,
     /// vendor:device of the function under test.
     device: &'static str,
     kernel_arguments: &'static str,
     iommu: &'static [&'static str],
-    with_card: bool,
+    /// Ring degree of the card; none for a machine without one.
+    degree: Option<usize>,
+    /// Who binds the function: udev's rule, or the commands that the driver names.
+    bind: &'static str,
     /// Test programs and their arguments; FUNCTION is replaced by the PCI address.
     tests: &'static [(&'static str, &'static str)],
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Kernel {
+    /// Debian's own, with its modules.
+    Debian,
+    /// Built here: iommufd, no VFIO groups, no modules.
+    Iommufd,
+}
+
+const CARD: &str = "0xf4e0:0x0b0c";
+const INTEL: &[&str] = &["-device", "intel-iommu,intremap=on,caching-mode=on"];
 const CONFORMANCE: (&str, &str) = ("conformance", "--nocapture the_card_named_by_the_environment_passes_the_suite");
-const BOOTSTRAPS: (&str, &str) = ("card", "--nocapture --exact full_size_bootstrap_on_the_card_equals_golden");
+const BOOTSTRAPS: (&str, &str) = ("full_size", "--nocapture");
+const PROCESSES: (&str, &str) = ("processes", "vfio:FUNCTION");
 const MEMORY_LOCK: (&str, &str) = ("memlock", "vfio:FUNCTION");
 
-const MACHINES: [Machine; 3] = [
+const MACHINES: [Machine; 5] = [
     Machine {
         name: "intel-iommu",
-        device: "0xf4e0:0x0b0c",
+        kernel: Kernel::Debian,
+        device: CARD,
         kernel_arguments: "intel_iommu=on",
-        iommu: &["-device", "intel-iommu,intremap=on,caching-mode=on"],
-        with_card: true,
-        tests: &[BOOTSTRAPS, CONFORMANCE, MEMORY_LOCK],
+        iommu: INTEL,
+        degree: Some(256),
+        bind: "udev",
+        tests: &[CONFORMANCE, PROCESSES, MEMORY_LOCK],
+    },
+    Machine {
+        name: "full-size",
+        kernel: Kernel::Debian,
+        device: CARD,
+        kernel_arguments: "intel_iommu=on",
+        iommu: INTEL,
+        degree: Some(2048),
+        bind: "udev",
+        tests: &[BOOTSTRAPS],
     },
     Machine {
         name: "virtio-iommu",
-        device: "0xf4e0:0x0b0c",
+        kernel: Kernel::Debian,
+        device: CARD,
         kernel_arguments: "virtio",
         iommu: &["-device", "virtio-iommu-pci"],
-        with_card: true,
+        degree: Some(256),
+        bind: "named",
         tests: &[CONFORMANCE],
     },
     Machine {
         name: "edu",
+        kernel: Kernel::Debian,
         device: "0x1234:0x11e8",
         kernel_arguments: "intel_iommu=on",
         iommu: &["-device", "intel-iommu,intremap=on,caching-mode=on", "-device", "edu"],
-        with_card: false,
+        degree: None,
+        bind: "named",
         tests: &[("edu", "vfio:FUNCTION")],
+    },
+    Machine {
+        name: "iommufd",
+        kernel: Kernel::Iommufd,
+        device: CARD,
+        kernel_arguments: "intel_iommu=on",
+        iommu: INTEL,
+        degree: Some(256),
+        bind: "named",
+        tests: &[CONFORMANCE, PROCESSES, MEMORY_LOCK],
     },
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
-    let machines: Vec<&Machine> =
-        MACHINES.iter().filter(|m| arguments.only.as_ref().is_none_or(|only| only == m.name)).collect();
+    let chosen = |m: &&Machine| arguments.only.as_ref().map_or(m.kernel == Kernel::Debian, |only| only == m.name);
+    let machines: Vec<&Machine> = MACHINES.iter().filter(chosen).collect();
     if machines.is_empty() {
         let names: Vec<&str> = MACHINES.iter().map(|m| m.name).collect();
         return Err(format!("no machine is called {:?}; they are {}", arguments.only, names.join(", ")).into());
     }
     setup_verilator()?;
-    let parts = Parts::get()?;
+    let parts = Parts::get(&machines)?;
     let programs = guest_programs()?;
-    cargo(&["build", "--release", "--package", "glovebox-cli"])?;
-    let mut failed = vec![];
-    for machine in machines {
+    let booted = |machine: &&Machine| {
         let started = Instant::now();
         let outcome = parts.boot(machine, &programs, arguments);
         let seconds = started.elapsed().as_secs_f64();
         match &outcome {
             Ok(()) => println!("{:<14} ok      {seconds:6.1} s", machine.name),
-            Err(error) => {
-                println!("{:<14} FAILED  {seconds:6.1} s: {error}", machine.name);
-                failed.push(machine.name);
-            }
+            Err(error) => println!("{:<14} FAILED  {seconds:6.1} s: {error}", machine.name),
         }
+        outcome.is_ok()
+    };
+    // The long one beside the others, which take turns.
+    let (long, short): (Vec<&Machine>, Vec<&Machine>) = machines.iter().partition(|m| m.degree == Some(2048));
+    let failed: Vec<&str> = std::thread::scope(|scope| {
+        let long = scope.spawn(|| long.into_iter().filter(|m| !booted(m)).collect::<Vec<_>>());
+        let mut failed: Vec<&Machine> = short.into_iter().filter(|m| !booted(m)).collect();
+        failed.extend(long.join().unwrap_or_else(|_| vec![&MACHINES[1]]));
+        failed.into_iter().map(|m| m.name).collect()
+    });
+    if arguments.only.is_none() {
+        println!("iommufd        not run: Debian's kernels lack it; `cargo xtask vm-test --only iommufd` builds one");
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed in the guest: {}", failed.join(", ")).into()) }
 }
@@ -134,35 +198,63 @@ fn guest_programs() -> Result<Vec<(String, PathBuf)>, TaskError> {
         Ok(found)
     };
     println!("\n=== test programs for the guest");
-    let packages = ["--package", "glovebox-driver", "--package", "glovebox"];
-    let mut tests = vec!["test", "--no-run", "--test", "conformance", "--test", "card"];
-    tests.extend(packages);
+    // With the feature the driver goes by groups all the same where there is no iommufd.
+    let package = ["--package", "glovebox-driver", "--features", "iommufd"];
+    let mut tests = vec!["test", "--no-run", "--test", "conformance", "--test", "full_size"];
+    tests.extend(package);
     let mut found = build(&tests)?;
-    found.extend(build(&["build", "--package", "glovebox-driver", "--example", "edu", "--example", "memlock"])?);
+    let mut examples = vec!["build"];
+    examples.extend(["edu", "memlock", "processes", "usable"].iter().flat_map(|name| ["--example", name]));
+    examples.extend(package);
+    found.extend(build(&examples)?);
     Ok(found)
 }
 
-/// QEMU, a kernel and busybox, unpacked.
+/// QEMU, kernels, busybox and udev, unpacked.
 struct Parts {
     folder: PathBuf,
 }
 
 impl Parts {
     /// Fetches what is not there yet.
-    fn get() -> Result<Self, TaskError> {
-        let folder = tools_dir().join(format!("vm-{RELEASE}"));
-        let parts = Self { folder };
-        if !parts.folder.join("complete").is_file() {
-            let _ = std::fs::remove_dir_all(&parts.folder);
-            show("fetching QEMU and a Debian kernel", || parts.fetch())?;
-            std::fs::write(parts.folder.join("complete"), "")?;
+    fn get(machines: &[&Machine]) -> Result<Self, TaskError> {
+        let parts = Self { folder: tools_dir().join(format!("vm-{RELEASE}")) };
+        let mut ready = false;
+        parts.part("qemu", &QEMU_PACKAGES, &[], &mut ready)?;
+        parts.part("kernel", &KERNEL_PACKAGES, &["linux-image-", "busybox-static"], &mut ready)?;
+        parts.part("udev", &UDEV_PACKAGES, &[], &mut ready)?;
+        if machines.iter().any(|m| m.kernel == Kernel::Iommufd) {
+            parts.part("source", &[SOURCE], &["linux-source-"], &mut ready)?;
+            parts.build_kernel()?;
         }
         println!("QEMU and a kernel are in {}", parts.folder.display());
         Ok(parts)
     }
 
+    /// One folder of unpacked packages: those whose names start with one of `wanted`, or all.
+    fn part(&self, name: &str, packages: &[&str], wanted: &[&str], ready: &mut bool) -> Result<(), TaskError> {
+        let (folder, complete) = (self.folder.join(name), self.folder.join(format!("{name}.complete")));
+        if complete.is_file() {
+            return Ok(());
+        }
+        show(&format!("fetching {name} from Debian's archive"), || {
+            let _ = std::fs::remove_dir_all(&folder);
+            if !std::mem::replace(ready, true) {
+                self.prepare_apt()?;
+            }
+            let archives = self.folder.join("apt/cache/archives");
+            std::fs::create_dir_all(archives.join("partial"))?;
+            let mut install = vec!["install", "--yes", "--download-only"];
+            install.extend(packages);
+            self.apt(&install)?;
+            unpack(&archives, &folder, |name| wanted.is_empty() || wanted.iter().any(|start| name.starts_with(start)))?;
+            std::fs::remove_dir_all(archives)?;
+            Ok(std::fs::write(complete, "")?)
+        })
+    }
+
     /// A package manager of this folder's own: it reads and writes nothing of the system but the archive's keys.
-    fn fetch(&self) -> Result<(), TaskError> {
+    fn prepare_apt(&self) -> Result<(), TaskError> {
         let apt = self.folder.join("apt");
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             std::fs::create_dir_all(apt.join(folder))?;
@@ -186,16 +278,49 @@ impl Parts {
             at("none"),
         );
         std::fs::write(apt.join("apt.conf"), config)?;
-        self.apt(&["update"])?;
-        let mut install = vec!["install", "--yes", "--download-only"];
-        install.extend(QEMU_PACKAGES);
-        self.apt(&install)?;
-        let archives = apt.join("cache").join("archives");
-        unpack(&archives, &self.folder.join("qemu"), |_| true)?;
-        self.apt(&["install", "--yes", "--download-only", KERNEL_PACKAGE, "busybox-static"])?;
-        let wanted = |name: &str| name.starts_with("linux-image-") || name.starts_with("busybox-static");
-        unpack(&archives, &self.folder.join("kernel"), wanted)?;
-        Ok(std::fs::remove_dir_all(archives)?)
+        self.apt(&["update"])
+    }
+
+    /// The image of the kernel with iommufd.
+    fn iommufd_kernel(&self) -> PathBuf {
+        self.folder.join("vmlinuz-iommufd")
+    }
+
+    /// Builds the kernel with iommufd, once: some minutes.
+    fn build_kernel(&self) -> Result<(), TaskError> {
+        if self.iommufd_kernel().is_file() {
+            return Ok(());
+        }
+        for tool in ["make", "gcc", "flex", "bison", "bc"] {
+            let there = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            if !there.is_ok_and(|status| status.success()) {
+                let fix = "sudo apt-get install build-essential flex bison bc libelf-dev";
+                return Err(format!("{tool} is missing, which building a kernel takes: {fix}").into());
+            }
+        }
+        let archive = self.folder.join(format!("source/usr/src/{SOURCE}.tar.xz"));
+        let tree = self.folder.join(SOURCE);
+        let step = |program: &str, arguments: &[&str], folder: &Path| -> Result<(), TaskError> {
+            let output = Command::new(program).args(arguments).current_dir(folder).stdin(Stdio::null()).output()?;
+            if output.status.success() {
+                return Ok(());
+            }
+            let text = String::from_utf8_lossy(&output.stderr);
+            Err(format!("`{program} {}` failed: {}", arguments.join(" "), text.trim()).into())
+        };
+        show("building a kernel with iommufd", || {
+            let _ = std::fs::remove_dir_all(&tree);
+            step("tar", &["-xJf", &archive.display().to_string()], &self.folder)?;
+            step("make", &["tinyconfig"], &tree)?;
+            let config = tree.join(".config");
+            let text = std::fs::read_to_string(&config)? + include_str!("vm/iommufd.config");
+            std::fs::write(&config, text)?;
+            step("make", &["olddefconfig"], &tree)?;
+            let jobs = format!("-j{}", std::thread::available_parallelism()?);
+            step("make", &[&jobs, "bzImage"], &tree)?;
+            std::fs::copy(tree.join("arch/x86/boot/bzImage"), self.iommufd_kernel())?;
+            Ok(std::fs::remove_dir_all(&tree)?)
+        })
     }
 
     fn apt(&self, arguments: &[&str]) -> Result<(), TaskError> {
@@ -235,33 +360,43 @@ impl Parts {
     fn initramfs(&self, machine: &Machine, programs: &[(String, PathBuf)]) -> Result<PathBuf, TaskError> {
         let tree = self.folder.join(format!("initramfs-{}", machine.name));
         let _ = std::fs::remove_dir_all(&tree);
-        for folder in ["bin", "proc", "sys", "dev", "tmp", "etc", "modules", "tests", "tests.arguments"] {
+        for folder in ["bin", "sbin", "proc", "sys", "dev", "tmp", "etc", "tools", "tests", "tests.arguments"] {
             std::fs::create_dir_all(tree.join(folder))?;
         }
         let busybox = self.busybox()?;
         std::fs::copy(&busybox, tree.join("bin/busybox"))?;
         std::fs::write(tree.join("etc/passwd"), "root:x:0:0::/:/bin/sh\ntester:x:1000:1000::/tmp:/bin/sh\n")?;
-        std::fs::write(tree.join("etc/group"), "root:x:0:\ntester:x:1000:\n")?;
+        // The groups that Debian's udev expects, and the one of the driver's README.
+        let own = "root:x:0:\ntester:x:1000:\nglovebox:x:990:tester\n";
+        let expected = ["tty", "dialout", "kmem", "input", "video", "audio", "lp", "disk", "cdrom", "tape", "kvm"];
+        let expected = ["render", "sgx", "clock"].iter().chain(&expected).zip(100..);
+        let groups: String = expected.map(|(name, number)| format!("{name}:x:{number}:\n")).collect();
+        std::fs::write(tree.join("etc/group"), own.to_string() + &groups)?;
         let init = tree.join("init");
         std::fs::write(&init, include_str!("vm/init.sh"))?;
         std::fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let modules = self.find("usr/lib/modules", "").or_else(|_| self.find("lib/modules", ""))?;
-        for module in MODULES {
-            let found = find_file(&modules, &format!("{module}.ko"))
-                .ok_or_else(|| format!("the kernel has no module {module}"))?;
-            let bytes = match found.extension().and_then(|e| e.to_str()) {
-                Some("xz") => Command::new(&busybox).args(["xz", "-dc"]).arg(&found).output()?.stdout,
-                Some("ko") => std::fs::read(&found)?,
-                other => return Err(format!("{}: compressed in an unknown way {other:?}", found.display()).into()),
-            };
-            std::fs::write(tree.join("modules").join(format!("{module}.ko")), bytes)?;
+        if machine.kernel == Kernel::Debian {
+            self.add_modules(&tree)?;
+            self.add_udev(&tree)?;
+        } else {
+            // Everything is built in, so there is nothing to load.
+            let modprobe = tree.join("sbin/modprobe");
+            std::fs::write(&modprobe, "#!/bin/sh\n")?;
+            std::fs::set_permissions(&modprobe, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         }
+        if machine.kernel_arguments.contains("virtio") {
+            // virtio-iommu has no interrupt remapping.
+            let options = "options vfio_iommu_type1 allow_unsafe_interrupts=1\n";
+            std::fs::create_dir_all(tree.join("etc/modprobe.d"))?;
+            std::fs::write(tree.join("etc/modprobe.d/vfio.conf"), options)?;
+        }
+        let program = |name: &str| {
+            let found = programs.iter().find(|(program, _)| program == name).map(|(_, path)| path);
+            found.ok_or_else(|| format!("no program {name} was built"))
+        };
+        std::fs::copy(program("usable")?, tree.join("tools/usable"))?;
         for (test, arguments) in machine.tests {
-            let (_, program) = programs
-                .iter()
-                .find(|(name, _)| name == test)
-                .ok_or_else(|| format!("no test program {test} was built"))?;
-            std::fs::copy(program, tree.join("tests").join(test))?;
+            std::fs::copy(program(test)?, tree.join("tests").join(test))?;
             std::fs::write(tree.join("tests.arguments").join(test), arguments)?;
         }
         let archive = self.folder.join(format!("initramfs-{}.cpio", machine.name));
@@ -272,6 +407,67 @@ impl Parts {
             .stderr(Stdio::null())
             .status()?;
         if status.success() { Ok(archive) } else { Err("could not pack the guest's file system".into()) }
+    }
+
+    /// The modules that the guest needs, with the tables that modprobe reads.
+    fn add_modules(&self, tree: &Path) -> Result<(), TaskError> {
+        let modules = self.find("usr/lib/modules", "").or_else(|_| self.find("lib/modules", ""))?;
+        let version = modules.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let target = tree.join("usr/lib/modules").join(&version);
+        std::fs::create_dir_all(&target)?;
+        std::os::unix::fs::symlink("usr/lib", tree.join("lib"))?;
+        let busybox = self.busybox()?;
+        for module in MODULES {
+            let found = find_file(&modules, &format!("{module}.ko"))
+                .ok_or_else(|| format!("the kernel has no module {module}"))?;
+            let bytes = match found.extension().and_then(|e| e.to_str()) {
+                Some("xz") => Command::new(&busybox).args(["xz", "-dc"]).arg(&found).output()?.stdout,
+                Some("ko") => std::fs::read(&found)?,
+                other => return Err(format!("{}: compressed in an unknown way {other:?}", found.display()).into()),
+            };
+            std::fs::write(target.join(format!("{module}.ko")), bytes)?;
+        }
+        for table in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
+            // Not every kernel has each.
+            let _ = std::fs::copy(modules.join(table), target.join(table));
+        }
+        let libraries = self.folder.join("udev/usr/lib/x86_64-linux-gnu");
+        let depmod = Command::new(libraries.join("ld-linux-x86-64.so.2"))
+            .args(["--argv0", "depmod", "--library-path"])
+            .arg(&libraries)
+            .arg(self.folder.join("udev/usr/bin/kmod"))
+            .arg("-b")
+            .arg(tree)
+            .arg(&version)
+            .output()?;
+        if depmod.status.success() {
+            return Ok(());
+        }
+        Err(format!("depmod failed: {}", String::from_utf8_lossy(&depmod.stderr).trim()).into())
+    }
+
+    /// Debian's udev and modprobe with their libraries, and the driver's rule.
+    fn add_udev(&self, tree: &Path) -> Result<(), TaskError> {
+        let from = self.folder.join("udev");
+        for folder in ["usr/lib/x86_64-linux-gnu", "usr/lib/systemd", "usr/bin", "usr/lib64", "etc/udev/rules.d", "run"]
+        {
+            std::fs::create_dir_all(tree.join(folder))?;
+        }
+        std::os::unix::fs::symlink("usr/lib64", tree.join("lib64"))?;
+        let libraries = "usr/lib/x86_64-linux-gnu";
+        copy_files(&from.join(libraries), &tree.join(libraries), |name| name.contains(".so"))?;
+        let shared = "usr/lib/x86_64-linux-gnu/systemd";
+        std::fs::create_dir_all(tree.join(shared))?;
+        copy_files(&from.join(shared), &tree.join(shared), |name| name.starts_with("libsystemd-shared"))?;
+        let loader = "ld-linux-x86-64.so.2";
+        std::os::unix::fs::symlink(format!("../lib/x86_64-linux-gnu/{loader}"), tree.join("usr/lib64").join(loader))?;
+        std::fs::copy(from.join("usr/bin/udevadm"), tree.join("usr/bin/udevadm"))?;
+        std::os::unix::fs::symlink("../../bin/udevadm", tree.join("usr/lib/systemd/systemd-udevd"))?;
+        std::fs::copy(from.join("usr/bin/kmod"), tree.join("usr/bin/kmod"))?;
+        std::os::unix::fs::symlink("/usr/bin/kmod", tree.join("sbin/modprobe"))?;
+        let rule = root().join("driver/system/70-glovebox.rules");
+        std::fs::copy(rule, tree.join("etc/udev/rules.d/70-glovebox.rules"))?;
+        Ok(())
     }
 
     /// The QEMU of the unpacked tree, run with that tree's own libraries.
@@ -290,11 +486,19 @@ impl Parts {
         let initramfs = self.initramfs(machine, programs)?;
         let folder = tempfile::Builder::new().prefix("glovebox-vm-").tempdir()?;
         let socket = folder.path().join("card.sock");
-        let _server = if machine.with_card { Some(Server::start(&socket, options.lanes)?) } else { None };
-        let kernel = self.find("boot", "vmlinuz-")?;
+        let serve = |degree| -> Result<_, TaskError> {
+            let card = CardBuild::new(options.lanes, degree).memory_bytes(CARD_MEMORY_BYTES).build()?;
+            Ok(card.serve(&socket)?)
+        };
+        let _server = machine.degree.map(serve).transpose()?;
+        let kernel = match machine.kernel {
+            Kernel::Debian => self.find("boot", "vmlinuz-")?,
+            Kernel::Iommufd => self.iommufd_kernel(),
+        };
+        // On a loaded machine the kernel's test of its timer fails for want of ticks, and it panics.
         let append = format!(
-            "console=ttyS0 panic=-1 quiet loglevel=3 {} glovebox.device={}",
-            machine.kernel_arguments, machine.device
+            "console=ttyS0 panic=-1 quiet loglevel=3 no_timer_check {} glovebox.device={} glovebox.bind={}",
+            machine.kernel_arguments, machine.device, machine.bind
         );
         let mut qemu = self.qemu();
         qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"])
@@ -302,7 +506,7 @@ impl Parts {
             .args(["-object", "memory-backend-memfd,id=ram,size=2048M,share=on", "-machine", "memory-backend=ram"])
             .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
             .args(machine.iommu);
-        if machine.with_card {
+        if machine.degree.is_some() {
             let device = serde_json::json!({
                 "driver": "vfio-user-pci", "bus": "rp0", "socket": { "type": "unix", "path": socket },
             });
@@ -330,32 +534,6 @@ impl Drop for Killed {
         // Ended already is as good.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// The card server, a process of its own.
-struct Server(#[allow(dead_code)] Killed);
-
-impl Server {
-    fn start(socket: &Path, lanes: usize) -> Result<Self, TaskError> {
-        let child = Command::new(release_folder().join("glovebox"))
-            .args(["serve", "--lanes", &lanes.to_string(), "--socket"])
-            .arg(socket)
-            .stdin(Stdio::null())
-            .spawn()?;
-        let mut server = Killed(child);
-        // Building the model comes first, when it is not cached.
-        let deadline = Instant::now() + TIMEOUT;
-        while !socket.exists() {
-            if let Some(status) = server.0.try_wait()? {
-                return Err(format!("the card server ended ({status})").into());
-            }
-            if Instant::now() > deadline {
-                return Err("the card server does not listen".into());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(Self(server))
     }
 }
 
@@ -447,6 +625,24 @@ fn unpack(archives: &Path, into: &Path, wanted: impl Fn(&str) -> bool) -> Result
         let status = Command::new("dpkg-deb").arg("--extract").arg(&path).arg(into).status();
         if !status.map_err(|e| format!("could not run dpkg-deb: {e}"))?.success() {
             return Err(format!("could not unpack {name}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Copies the files and links of a folder, not its folders, whose names are wanted.
+fn copy_files(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), TaskError> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !wanted(&name.to_string_lossy()) {
+            continue;
+        }
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, to.join(&name))?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), to.join(&name))?;
         }
     }
     Ok(())

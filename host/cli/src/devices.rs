@@ -37,11 +37,11 @@ pub(crate) fn run(options: &Devices) -> Result<Outcome, CliError> {
     });
     for card in discovery::list() {
         let group = card.iommu_group.map_or("no IOMMU group".into(), |group| format!("IOMMU group {group}"));
-        let bound = card.driver.map_or("no driver".into(), |driver| format!("bound to {driver}"));
-        let (usable, detail, command) = match card.usable {
+        let bound = card.driver.as_ref().map_or("no driver".into(), |driver| format!("bound to {driver}"));
+        let (usable, detail, command) = match card.usable.clone() {
             Usable::Yes => match identity(&card.address.to_string()) {
                 Ok(identity) => (true, format!("{group}, {bound}, {identity}"), None),
-                Err(error) => (false, format!("{group}, {bound}: {error}"), None),
+                Err(error) => (false, format!("{group}, {bound}: {error}"), Some(discovery::remedy(&card, &error))),
             },
             Usable::No { reason, command } => (false, format!("{group}, {bound}: {reason}"), Some(command)),
         };
@@ -66,7 +66,7 @@ pub(crate) fn run(options: &Devices) -> Result<Outcome, CliError> {
 }
 
 /// What a card says of itself.
-fn identity(address: &str) -> Result<String, CliError> {
+fn identity(address: &str) -> glovebox::driver::Result<String> {
     let card = glovebox::driver::Device::open(&format!("vfio:{address}").parse()?)?;
     let p = card.parameters();
     Ok(format!("{} lanes, N = {}, firmware {}", p.lanes, p.degree(), p.build_id_text()))

@@ -1,34 +1,55 @@
 #!/bin/busybox sh
-# First program of the guest: binds the device under test to stock vfio-pci and runs the tests as a normal user.
+# First program of the guest: has the device under test bound to stock vfio-pci and runs the tests as a normal user.
 /bin/busybox --install -s /bin
-export PATH=/bin
+# Debian's modprobe comes before busybox's.
+export PATH=/sbin:/bin:/usr/bin
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
 mount -t tmpfs none /tmp
+mkdir -p /run && mount -t tmpfs none /run
 chmod 1777 /tmp
-for module in irqbypass virtio-iommu vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
-  options=
-  # virtio-iommu has no interrupt remapping.
-  if [ $module = vfio_iommu_type1 ] && grep -q virtio /proc/cmdline; then options=allow_unsafe_interrupts=1; fi
-  insmod /modules/$module.ko $options || echo "GLOVEBOX-VM error: insmod $module"
-done
-wanted=$(sed -n 's/.*glovebox.device=\([^ ]*\).*/\1/p' /proc/cmdline)
+
+option() { sed -n "s/.*glovebox.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+stop() {
+  echo "GLOVEBOX-VM error: $1"
+  dmesg | tail -20
+  poweroff -f
+}
+
+# On a whole system udev would load it.
+[ -d /lib/modules ] && modprobe virtio-iommu
+wanted=$(option device)
 for folder in /sys/bus/pci/devices/*; do
   [ "$(cat $folder/vendor):$(cat $folder/device)" = "$wanted" ] && function=$(basename $folder)
 done
-if [ -z "$function" ]; then
-  echo "GLOVEBOX-VM error: no PCI function $wanted"
-  poweroff -f
+[ -n "$function" ] || stop "no PCI function $wanted"
+
+# A virtio-iommu takes its devices up some time after its module is loaded.
+for wait in 1 2 3 4 5 6 7 8 9 10; do
+  [ -e /sys/bus/pci/devices/$function/iommu_group ] && break
+  sleep 1
+done
+
+if [ "$(option bind)" = udev ]; then
+  # Debian's udev and the rule as the driver's README has it installed.
+  /usr/lib/systemd/systemd-udevd --daemon || stop "udev does not start"
+  udevadm trigger --action=add --subsystem-match=pci && udevadm settle || stop "udev does not settle"
+  udevadm control --exit
+else
+  # The commands that the driver itself names, one after another, until it says that the function is usable.
+  for step in 1 2 3 4 5; do
+    command=$(su tester -s /bin/sh -c "/tools/usable $function")
+    [ "$command" = usable ] && break
+    echo "GLOVEBOX-VM named $command"
+    USER=tester sh -c "$(echo "$command" | sed 's/sudo //g')" > /dev/null || stop "the command failed"
+  done
 fi
-echo vfio-pci > /sys/bus/pci/devices/$function/driver_override
-echo $function > /sys/bus/pci/drivers_probe
-group=$(basename $(readlink /sys/bus/pci/devices/$function/iommu_group))
-# What a udev rule does on a real machine: see driver/README.md.
-chown tester /dev/vfio/$group
-chmod 666 /dev/vfio/vfio
+command=$(su tester -s /bin/sh -c "/tools/usable $function")
+[ "$command" = usable ] || stop "a normal user cannot use the function; it is told: $command"
 ulimit -l 262144
-echo "GLOVEBOX-VM function $function group $group driver $(basename $(readlink /sys/bus/pci/devices/$function/driver)) kernel $(uname -r)"
+nodes=$(ls -l /dev/vfio /dev/vfio/devices /dev/iommu 2> /dev/null | awk '/^c/ { print $1, $3, $4, $NF }' | tr '\n' ';')
+echo "GLOVEBOX-VM function $function driver $(basename $(readlink /sys/bus/pci/devices/$function/driver)) kernel $(uname -r) nodes $nodes"
 export GLOVEBOX_CARD=vfio:$function RUST_BACKTRACE=1
 for test in /tests/*; do
   name=$(basename $test)
