@@ -6,8 +6,7 @@ use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
 use glovebox_golden::params::{
-    BootstrapParameters, CPU_KS_PBS_TUNIFORM_2M128, DecompositionBaseLog, DecompositionLevelCount, LweDimension,
-    ModulusSwitchKind, TOY_INSECURE,
+    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, LweDimension, ModulusSwitchKind, TOY_INSECURE,
 };
 use glovebox_golden::torus::modulus_switch;
 use glovebox_hdl::bootstrap::engine::COUNTERS;
