@@ -76,9 +76,8 @@ impl FloatKey {
         let ggsw_len = rows * columns * degree;
         let ggsw = &self.spectra[index * ggsw_len..];
         let FloatScratch { work, spectra } = scratch;
-        let mut ahead = Ahead::new(&self.spectra, index, ggsw_len, prefetch);
-        // Squares of 2 LANES^2 words: one for every row and for every column.
-        let lines = (ggsw_len / 8).div_ceil((rows + columns) * (degree / (2 * size)));
+        let units = (rows + columns) * self.plan.work();
+        let ahead = Ahead::new(&self.spectra, index, ggsw_len, units, prefetch);
         for (row, poly) in accumulator.chunks_exact(degree).enumerate() {
             difference_digits(s, poly, exponent, self.gadget, work, degree);
             for (level, digits) in work.chunks_exact_mut(degree).enumerate() {
@@ -90,7 +89,7 @@ impl FloatKey {
                     digits,
                     out,
                     #[inline(always)]
-                    || ahead.ask(s, lines),
+                    |units| ahead.worked(s, units),
                 );
             }
         }
@@ -102,7 +101,6 @@ impl FloatKey {
                 &self.plan,
                 #[inline(always)]
                 |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
-                    ahead.ask(s, lines);
                     let key = &key[square * rows * 2 * size..];
                     for row in 0..rows {
                         let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
@@ -116,6 +114,8 @@ impl FloatKey {
                     }
                 },
                 work,
+                #[inline(always)]
+                |units| ahead.worked(s, units),
             );
             let torus = s.splat(18_446_744_073_709_551_616.0);
             for i in (0..degree).step_by(S::LANES) {
@@ -147,7 +147,7 @@ impl Task for Convert<'_> {
             for (x, &c) in x.iter_mut().zip(poly) {
                 *x = c.cast_signed() as f64 * unit;
             }
-            fft::forward(s, &key.plan, &mut x, &mut spectrum, || ());
+            fft::forward(s, &key.plan, &mut x, &mut spectrum, |_| ());
             // Standard order is [n][row][column].
             let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
             let start = (ggsw * columns + column) * rows * degree;

@@ -81,6 +81,7 @@ struct Pass {
 #[derive(Clone, Debug)]
 pub(crate) struct PrimePlan {
     degree: usize,
+    lanes: usize,
     forward: Tables,
     inverse: Tables,
 }
@@ -104,7 +105,12 @@ impl PrimePlan {
             }
             Tables::new(&roots, lanes)
         };
-        Self { degree, forward: tables(psi), inverse: tables(pow_mod(psi, 2 * degree as u64 - 1)) }
+        Self { degree, lanes, forward: tables(psi), inverse: tables(pow_mod(psi, 2 * degree as u64 - 1)) }
+    }
+
+    /// The work of a transform: vectors times levels.
+    pub(crate) fn work(&self) -> usize {
+        self.degree / self.lanes * self.degree.ilog2() as usize
     }
 }
 
@@ -236,6 +242,7 @@ fn forward_pass<S: Ifma, const COUNT: usize>(
     pass: &Pass,
     mut load: impl FnMut(&[u64], usize) -> S::U,
     x: &mut [u64],
+    worked: &impl Fn(usize),
 ) {
     let h = pass.distance;
     for (block, constants) in pass.constants.chunks_exact(2 * COUNT - 2).enumerate() {
@@ -256,13 +263,20 @@ fn forward_pass<S: Ifma, const COUNT: usize>(
             for j in 0..COUNT {
                 s.store_u(x, i + j * h, v[j]);
             }
+            worked(COUNT * COUNT.ilog2() as usize);
         }
     }
 }
 
 /// As [`forward_pass`], back.
 #[inline(always)]
-fn inverse_pass<S: Ifma, const COUNT: usize>(s: S, m: &Modulus<S>, pass: &Pass, x: &mut [u64]) {
+fn inverse_pass<S: Ifma, const COUNT: usize>(
+    s: S,
+    m: &Modulus<S>,
+    pass: &Pass,
+    x: &mut [u64],
+    worked: &impl Fn(usize),
+) {
     let h = pass.distance;
     for (block, constants) in pass.constants.chunks_exact(2 * COUNT - 2).enumerate() {
         let base = block * COUNT * h;
@@ -282,13 +296,21 @@ fn inverse_pass<S: Ifma, const COUNT: usize>(s: S, m: &Modulus<S>, pass: &Pass, 
             for j in 0..COUNT {
                 s.store_u(x, i + j * h, v[j]);
             }
+            worked(COUNT * COUNT.ilog2() as usize);
         }
     }
 }
 
-/// Transforms to `[0, 4M)` in `x`; `source(i)` gives coefficients i .. i + LANES in `[0, 4M)`.
+/// Transforms to `[0, 4M)` in `x`; `source(i)` gives coefficients i .. i + LANES in `[0, 4M)`;
+/// `worked` hears of the work done, in vectors times levels, which is [`PrimePlan::work`] in all.
 #[inline(always)]
-pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(usize) -> S::U, x: &mut [u64]) {
+pub(crate) fn forward<S: Ifma>(
+    s: S,
+    plan: &PrimePlan,
+    mut source: impl FnMut(usize) -> S::U,
+    x: &mut [u64],
+    worked: impl Fn(usize),
+) {
     let m = Modulus::new(s);
     let x = &mut x[..plan.degree];
     let tables = &plan.forward;
@@ -306,6 +328,7 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
                 #[inline(always)]
                 |_, i| source(i),
                 x,
+                &worked,
             ),
             (2, 0) => forward_pass::<S, 4>(
                 s,
@@ -314,6 +337,7 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
                 #[inline(always)]
                 |_, i| source(i),
                 x,
+                &worked,
             ),
             (_, 0) => forward_pass::<S, 2>(
                 s,
@@ -322,6 +346,7 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
                 #[inline(always)]
                 |_, i| source(i),
                 x,
+                &worked,
             ),
             (3, _) => forward_pass::<S, 8>(
                 s,
@@ -330,6 +355,7 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
                 #[inline(always)]
                 |x, i| s.load_u(x, i),
                 x,
+                &worked,
             ),
             (2, _) => forward_pass::<S, 4>(
                 s,
@@ -338,6 +364,7 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
                 #[inline(always)]
                 |x, i| s.load_u(x, i),
                 x,
+                &worked,
             ),
             (_, _) => forward_pass::<S, 2>(
                 s,
@@ -346,6 +373,7 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
                 #[inline(always)]
                 |x, i| s.load_u(x, i),
                 x,
+                &worked,
             ),
         }
     }
@@ -377,12 +405,20 @@ pub(crate) fn forward<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
         for j in 0..lanes {
             s.store_u(x, j * lanes, v[j]);
         }
+        worked(2 * lanes * lanes.ilog2() as usize);
     }
 }
 
-/// Transforms back, times N, to `[0, 2M)` in `x`; `source(square, words)` gives the words of a square in `[0, 2M)`.
+/// Transforms back, times N, to `[0, 2M)` in `x`; `source(square, words)` gives the words of a square in `[0, 2M)`;
+/// `worked` as in [`forward`].
 #[inline(always)]
-pub(crate) fn inverse<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(usize, &mut [S::U; 8]), x: &mut [u64]) {
+pub(crate) fn inverse<S: Ifma>(
+    s: S,
+    plan: &PrimePlan,
+    mut source: impl FnMut(usize, &mut [S::U; 8]),
+    x: &mut [u64],
+    worked: impl Fn(usize),
+) {
     let m = Modulus::new(s);
     let x = &mut x[..plan.degree];
     let tables = &plan.inverse;
@@ -412,12 +448,13 @@ pub(crate) fn inverse<S: Ifma>(s: S, plan: &PrimePlan, mut source: impl FnMut(us
         for j in 0..lanes {
             s.store_u(x, j * lanes, v[j]);
         }
+        worked(2 * lanes * lanes.ilog2() as usize);
     }
     for pass in tables.passes.iter().rev() {
         match pass.levels {
-            3 => inverse_pass::<S, 8>(s, &m, pass, x),
-            2 => inverse_pass::<S, 4>(s, &m, pass, x),
-            _ => inverse_pass::<S, 2>(s, &m, pass, x),
+            3 => inverse_pass::<S, 8>(s, &m, pass, x, &worked),
+            2 => inverse_pass::<S, 4>(s, &m, pass, x, &worked),
+            _ => inverse_pass::<S, 2>(s, &m, pass, x, &worked),
         }
     }
 }
@@ -447,8 +484,8 @@ mod tests {
             let Self(plan, a, b) = self;
             let degree = a.len();
             let (mut fa, mut fb, mut x) = (vec![0; degree], vec![0; degree], vec![0; degree]);
-            forward(s, plan, |i| s.load_u(a, i), &mut fa);
-            forward(s, plan, |i| s.load_u(b, i), &mut fb);
+            forward(s, plan, |i| s.load_u(a, i), &mut fa, |_| ());
+            forward(s, plan, |i| s.load_u(b, i), &mut fb, |_| ());
             assert!(fa.iter().chain(&fb).all(|&f| f < 4 * M));
             for (a, b) in fa.iter_mut().zip(fb) {
                 *a = mul_mod(*a, b);
@@ -459,7 +496,7 @@ mod tests {
                     v[j] = s.load_u(&fa, square * size + j * lanes);
                 }
             };
-            inverse(s, plan, source, &mut x);
+            inverse(s, plan, source, &mut x, |_| ());
             assert!(x.iter().all(|&x| x < 2 * M));
             let scale = pow_mod(degree as u64, M - 2);
             x.into_iter().map(|x| mul_mod(x, scale)).collect()

@@ -88,27 +88,23 @@ enum Part {
 struct KeyAhead<'a> {
     spectra: Ahead<'a, f64>,
     residues: Ahead<'a, u64>,
-    /// Lines of each part to ask for at a time.
-    lines: usize,
 }
 
 impl KeyAhead<'_> {
     #[inline(always)]
-    fn ask<S: Simd>(&mut self, s: S) {
-        self.spectra.ask(s, self.lines);
-        self.residues.ask(s, self.lines);
+    fn worked<S: Simd>(&self, s: S, units: usize) {
+        self.spectra.worked(s, units);
+        self.residues.worked(s, units);
     }
 }
 
 impl ResidueKey {
     fn ahead(&self, index: usize, wanted: bool) -> KeyAhead<'_> {
         let step_len = self.gadget.level * self.columns * self.columns * self.degree;
-        // Asked for in every square of the forward FFT, and of both transforms on the way back.
-        let squares = self.degree / 128 * (self.gadget.level * self.columns + 3 * self.columns);
+        let units = (self.gadget.level + 1) * self.columns * (self.fft.work() + self.prime.work());
         KeyAhead {
-            spectra: Ahead::new(&self.spectra, index, step_len, wanted),
-            residues: Ahead::new(&self.residues, index, step_len, wanted),
-            lines: (step_len / 8).div_ceil(squares),
+            spectra: Ahead::new(&self.spectra, index, step_len, units, wanted),
+            residues: Ahead::new(&self.residues, index, step_len, units, wanted),
         }
     }
 
@@ -167,12 +163,12 @@ impl ResidueKey {
         scratch: &mut ResidueScratch,
         prefetch: bool,
     ) {
-        let mut ahead = self.ahead(index, prefetch);
-        if self.transform_digits(s, exponent, accumulator, scratch, Part::All, &mut ahead) > self.squared_norm_limit {
+        let ahead = self.ahead(index, prefetch);
+        if self.transform_digits(s, exponent, accumulator, scratch, Part::All, &ahead) > self.squared_norm_limit {
             return self.split_step(s, index, exponent, accumulator, scratch);
         }
         for (column, poly) in accumulator.chunks_exact_mut(self.degree).enumerate() {
-            self.multiply_back(s, index, column, scratch, &mut ahead);
+            self.multiply_back(s, index, column, scratch, &ahead);
             add_rounded(s, &scratch.work, &scratch.remainder, poly);
         }
     }
@@ -195,12 +191,12 @@ impl ResidueKey {
             #[inline(always)]
             fn run<S: Ifma>(self, s: S) {
                 let Self(key, index, exponent, accumulator, scratch) = self;
-                let mut ahead = key.ahead(index, false);
+                let ahead = key.ahead(index, false);
                 let mut sums = vec![0i128; accumulator.len()];
                 for part in [Part::Half, Part::OtherHalf] {
-                    key.transform_digits(s, exponent, accumulator, scratch, part, &mut ahead);
+                    key.transform_digits(s, exponent, accumulator, scratch, part, &ahead);
                     for (column, sums) in sums.chunks_exact_mut(key.degree).enumerate() {
-                        key.multiply_back(s, index, column, scratch, &mut ahead);
+                        key.multiply_back(s, index, column, scratch, &ahead);
                         for ((sum, &high), &r) in sums.iter_mut().zip(&*scratch.work).zip(&*scratch.remainder) {
                             let t = ((high - r as f64) * (1.0 / M as f64)).round_ties_even();
                             *sum += i128::from(r) + i128::from(M) * (t as i128);
@@ -224,7 +220,7 @@ impl ResidueKey {
         accumulator: &[u64],
         scratch: &mut ResidueScratch,
         part: Part,
-        ahead: &mut KeyAhead<'_>,
+        ahead: &KeyAhead<'_>,
     ) -> f64 {
         let (degree, columns) = (self.degree, self.columns);
         let ResidueScratch { work, spectra, residues, .. } = scratch;
@@ -252,6 +248,8 @@ impl ResidueKey {
                         s.and_u(s.bits(s.add(d, offset)), mask)
                     },
                     &mut residues[at..at + degree],
+                    #[inline(always)]
+                    |units| ahead.worked(s, units),
                 );
                 let mut parts = [0.0; 8];
                 s.store(&mut parts, 0, norm);
@@ -263,7 +261,7 @@ impl ResidueKey {
                     digits,
                     out,
                     #[inline(always)]
-                    || ahead.ask(s),
+                    |units| ahead.worked(s, units),
                 );
             }
         }
@@ -278,7 +276,7 @@ impl ResidueKey {
         index: usize,
         column: usize,
         scratch: &mut ResidueScratch,
-        ahead: &mut KeyAhead<'_>,
+        ahead: &KeyAhead<'_>,
     ) {
         let degree = self.degree;
         let (rows, size) = (self.gadget.level * self.columns, S::LANES * S::LANES);
@@ -295,7 +293,6 @@ impl ResidueKey {
             &self.prime,
             #[inline(always)]
             |square: usize, sums: &mut [S::U; 8]| {
-                ahead.ask(s);
                 let key = &key[square * rows * size..];
                 // Two products of at most (4M) M / 2^52 < M in the high part each keep the reduced sum below 4M.
                 for pair in (0..rows).step_by(2) {
@@ -318,6 +315,8 @@ impl ResidueKey {
                 }
             },
             remainder,
+            #[inline(always)]
+            |units| ahead.worked(s, units),
         );
 
         let key = &self.spectra[start..];
@@ -326,7 +325,6 @@ impl ResidueKey {
             &self.fft,
             #[inline(always)]
             |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
-                ahead.ask(s);
                 let key = &key[square * rows * 2 * size..];
                 for row in 0..rows {
                     let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
@@ -340,6 +338,8 @@ impl ResidueKey {
                 }
             },
             &mut work[..degree],
+            #[inline(always)]
+            |units| ahead.worked(s, units),
         );
     }
 }
@@ -484,6 +484,7 @@ impl IfmaTask for Convert<'_> {
                     #[inline(always)]
                     |i| s.load_u(&reduced, i),
                     &mut residues,
+                    |_| (),
                 );
                 for (square, words) in residues.chunks_exact(size).enumerate() {
                     let at = start + (square * rows + row) * size;
