@@ -201,6 +201,10 @@ macro_rules! implement {
                 intrinsic!(_mm512_mul_epu32(a, b))
             }
             #[inline(always)]
+            fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
+                intrinsic!(_mm512_mul_epi32(a, b))
+            }
+            #[inline(always)]
             fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
                 intrinsic!(_mm512_min_epu64(a, b))
             }
@@ -211,6 +215,10 @@ macro_rules! implement {
             #[inline(always)]
             fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
                 intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epu64_mask(x, y), a, c))
+            }
+            #[inline(always)]
+            fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+                intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epi64_mask(x, y), a, c))
             }
             #[inline(always)]
             fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {

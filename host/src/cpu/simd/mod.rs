@@ -87,12 +87,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn low_halves(self, a: Self::U, b: Self::U) -> Self::U;
     /// Products of the low 32 bits.
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U;
+    /// Products of the low 32 bits, signed.
+    fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U;
     /// The smaller, unsigned.
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// `a + c` in lanes where `x < y` unsigned, else `a`.
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// `a - c` in lanes where `x < y` unsigned, else `a`.
     fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
+    /// `a - c` in lanes where `x < y` signed, else `a`.
+    fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// `b` in lanes where `x == y`, else `a`.
     fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// Low 64 bits of products.

@@ -142,6 +142,10 @@ impl Simd for Portable {
         map2(a, b, |a, b| (a & 0xFFFF_FFFF) * (b & 0xFFFF_FFFF))
     }
     #[inline(always)]
+    fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| (i64::from(a as i32) * i64::from(b as i32)).cast_unsigned())
+    }
+    #[inline(always)]
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
         map2(a, b, u64::min)
     }
@@ -152,6 +156,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
         std::array::from_fn(|i| if x[i] < y[i] { a[i].wrapping_sub(c[i]) } else { a[i] })
+    }
+    #[inline(always)]
+    fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        std::array::from_fn(|i| if x[i].cast_signed() < y[i].cast_signed() { a[i].wrapping_sub(c[i]) } else { a[i] })
     }
     #[inline(always)]
     fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
