@@ -145,7 +145,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Bootstraps whose noise is measured.
-const NOISE_SAMPLES: usize = 512;
+const NOISE_SAMPLES: usize = 2048;
 
 /// Prints the noise of bootstraps by tfhe-rs and by the engine in both precisions: one sample, the constant coefficient,
 /// from each.

@@ -1,10 +1,11 @@
 //! The fast multiplication: products in double precision.
 //!
-//! The key is the standard one mod 2^64, rounded to 53 bits and transformed. Rounding errors act as a noise far below
+//! The key is the standard one mod 2^64, transformed in double-double precision and rounded to 53 bits. Rounding errors act as a noise far below
 //! that of the ciphertexts (measured in `tests/cpu_engine.rs`), so the failure probability stays the set's; the low bits
 //! differ from the exact engine's and between instruction sets.
 
 use super::digits::difference_digits;
+use super::double;
 use super::fft::{self, FftPlan};
 use super::memory::{Ahead, AlignedVec};
 use super::simd::{Kernel, Simd, Task};
@@ -142,19 +143,22 @@ impl Task for Convert<'_> {
         let (degree, columns, size) = (key.degree, key.columns, S::LANES * S::LANES);
         let rows = key.gadget.level * columns;
         let unit = 1.0 / (18_446_744_073_709_551_616.0 * key.plan.points() as f64);
-        let (mut x, mut spectrum) = (vec![0.0; degree], vec![0.0; degree]);
-        for (index, poly) in standard.chunks_exact(degree).enumerate() {
-            for (x, &c) in x.iter_mut().zip(poly) {
-                *x = c.cast_signed() as f64 * unit;
-            }
-            fft::forward(s, &key.plan, &mut x, &mut spectrum, |_| ());
-            // Standard order is [n][row][column].
-            let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
-            let start = (ggsw * columns + column) * rows * degree;
-            for (square, points) in spectrum.chunks_exact(2 * size).enumerate() {
-                let at = start + (square * rows + row) * 2 * size;
-                key.spectra[at..at + 2 * size].copy_from_slice(points);
-            }
-        }
+        let spectra = &mut key.spectra;
+        double::transform(
+            s,
+            &key.plan,
+            standard,
+            u64::cast_signed,
+            unit,
+            #[inline(always)]
+            |index, position, re, im| {
+                // Standard order is [n][row][column].
+                let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
+                let start = (ggsw * columns + column) * rows * degree;
+                let at = start + (position / size * rows + row) * 2 * size + position % size;
+                spectra[at] = re;
+                spectra[at + size] = im;
+            },
+        );
     }
 }

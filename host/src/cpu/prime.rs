@@ -9,8 +9,8 @@
 //! for any b below 2^52. As q M and b W agree in their low 52 bits, this is exactly `(b W - q M) / 2^52 + M = b w` mod M,
 //! in `(0, 2M)`.
 //!
-//! Order and passes are those of `fft`: radix-8, -4 or -2 passes over memory, then one over squares of LANES x LANES
-//! words, whose result stays transposed.
+//! Passes over memory take up to four levels. The last takes blocks of 2 LANES vectors: the levels between those, then
+//! those within each of its two squares of LANES x LANES words, which are transposed for it and stay so, as in `fft`.
 
 use super::simd::Ifma;
 
@@ -62,10 +62,10 @@ pub(crate) fn constant(w: u64) -> [u64; 2] {
 #[derive(Clone, Debug)]
 struct Tables {
     passes: Vec<Pass>,
-    /// For every square: constants of the levels between its rows.
-    square_outer: Vec<u64>,
+    /// For every block: constants of the levels between its vectors.
+    outer: Vec<u64>,
     /// For every square: constants of the levels within its rows, a vector of W and one of W' each.
-    square_inner: Vec<u64>,
+    inner: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ pub(crate) struct PrimePlan {
 impl PrimePlan {
     /// Whether there is a transform of this degree for vectors of that many lanes.
     pub(crate) fn supports(degree: usize, lanes: usize) -> bool {
-        degree.is_power_of_two() && (lanes * lanes..=1 << 16).contains(&degree)
+        degree.is_power_of_two() && (2 * lanes * lanes..=1 << 16).contains(&degree)
     }
 
     /// Tables for `degree` coefficients; see [`PrimePlan::supports`].
@@ -123,29 +123,32 @@ impl Tables {
             (0..levels).flat_map(move |l| (0..1usize << l).map(move |sub| (1 << (first + l)) + (block << l) + sub))
         };
         let side = lanes.trailing_zeros();
-        let mut left = (degree / (lanes * lanes)).trailing_zeros();
+        let mut left = (degree / (2 * lanes * lanes)).trailing_zeros();
         let (mut done, mut passes) = (0, Vec::new());
         while left > 0 {
-            // 3 levels at a time, but never leave a single one.
-            let levels = if left == 4 { 2 } else { left.min(3) };
+            // As few passes as possible, of at most 4 levels.
+            let levels = left.div_ceil(left.div_ceil(4));
             left -= levels;
             let constants =
                 (0..1 << done).flat_map(|block| below(done, block, levels)).flat_map(|i| constant(roots[i])).collect();
             done += levels;
             passes.push(Pass { levels, distance: degree >> done, constants });
         }
-        let (mut square_outer, mut square_inner) = (Vec::new(), Vec::new());
-        for square in 0..1usize << done {
-            square_outer.extend(below(done, square, side).flat_map(|i| constant(roots[i])));
-            let rows: Vec<Vec<[u64; 2]>> = (0..lanes)
-                .map(|row| below(done + side, (square << side) + row, side).map(|i| constant(roots[i])).collect())
+        let (mut outer, mut inner) = (Vec::new(), Vec::new());
+        for block in 0..1usize << done {
+            outer.extend(below(done, block, side + 1).flat_map(|i| constant(roots[i])));
+        }
+        done += side + 1;
+        for first in (0..1usize << done).step_by(lanes) {
+            let rows: Vec<Vec<[u64; 2]>> = (first..first + lanes)
+                .map(|row| below(done, row, side).map(|i| constant(roots[i])).collect())
                 .collect();
             for k in 0..lanes - 1 {
-                square_inner.extend(rows.iter().map(|row| row[k][0]));
-                square_inner.extend(rows.iter().map(|row| row[k][1]));
+                inner.extend(rows.iter().map(|row| row[k][0]));
+                inner.extend(rows.iter().map(|row| row[k][1]));
             }
         }
-        Self { passes, square_outer, square_inner }
+        Self { passes, outer, inner }
     }
 }
 
@@ -194,7 +197,7 @@ impl<S: Ifma> Modulus<S> {
 
 /// Forward butterflies of all levels between the first `count` vectors.
 #[inline(always)]
-fn forward_levels<S: Ifma>(s: S, m: &Modulus<S>, x: &mut [S::U; 8], count: usize, w: impl Fn(usize) -> [S::U; 2]) {
+fn forward_levels<S: Ifma>(s: S, m: &Modulus<S>, x: &mut [S::U], count: usize, w: impl Fn(usize) -> [S::U; 2]) {
     let (mut half, mut blocks) = (count / 2, 1);
     while half > 0 {
         for block in 0..blocks {
@@ -210,7 +213,7 @@ fn forward_levels<S: Ifma>(s: S, m: &Modulus<S>, x: &mut [S::U; 8], count: usize
 
 /// The inverse of [`forward_levels`], times `count`.
 #[inline(always)]
-fn inverse_levels<S: Ifma>(s: S, m: &Modulus<S>, x: &mut [S::U; 8], count: usize, w: impl Fn(usize) -> [S::U; 2]) {
+fn inverse_levels<S: Ifma>(s: S, m: &Modulus<S>, x: &mut [S::U], count: usize, w: impl Fn(usize) -> [S::U; 2]) {
     let (mut half, mut blocks) = (1, count / 2);
     while blocks > 0 {
         for block in 0..blocks {
@@ -248,7 +251,7 @@ fn forward_pass<S: Ifma, const COUNT: usize>(
     for (block, constants) in pass.constants.chunks_exact(2 * COUNT - 2).enumerate() {
         let base = block * COUNT * h;
         for i in (base..base + h).step_by(S::LANES) {
-            let mut v = [m.zero; 8];
+            let mut v = [m.zero; 16];
             for j in 0..COUNT {
                 v[j] = load(x, i + j * h);
             }
@@ -281,7 +284,7 @@ fn inverse_pass<S: Ifma, const COUNT: usize>(
     for (block, constants) in pass.constants.chunks_exact(2 * COUNT - 2).enumerate() {
         let base = block * COUNT * h;
         for i in (base..base + h).step_by(S::LANES) {
-            let mut v = [m.zero; 8];
+            let mut v = [m.zero; 16];
             for j in 0..COUNT {
                 v[j] = s.load_u(x, i + j * h);
             }
@@ -298,6 +301,56 @@ fn inverse_pass<S: Ifma, const COUNT: usize>(
             }
             worked(COUNT * COUNT.ilog2() as usize);
         }
+    }
+}
+
+/// Calls a pass for its number of levels.
+macro_rules! with_count {
+    ($pass:ident::<$simd:ident>, $levels:expr, $arguments:tt) => {
+        match $levels {
+            4 => $pass::<$simd, 16> $arguments,
+            3 => $pass::<$simd, 8> $arguments,
+            2 => $pass::<$simd, 4> $arguments,
+            _ => $pass::<$simd, 2> $arguments,
+        }
+    };
+}
+
+/// The levels within the rows of the square that starts at vector `at`.
+#[inline(always)]
+fn forward_rows<S: Ifma>(s: S, m: &Modulus<S>, v: &[S::U; 16], at: usize, constants: &[u64], x: &mut [u64]) {
+    let mut rows = [m.zero; 8];
+    for j in 0..S::LANES {
+        rows[j] = v[at + j];
+    }
+    s.transpose_u(&mut rows);
+    forward_levels(
+        s,
+        m,
+        &mut rows,
+        S::LANES,
+        #[inline(always)]
+        |k| vectors(s, constants, k),
+    );
+    for j in 0..S::LANES {
+        s.store_u(x, j * S::LANES, rows[j]);
+    }
+}
+
+/// The inverse of [`forward_rows`], times LANES.
+#[inline(always)]
+fn inverse_rows<S: Ifma>(s: S, m: &Modulus<S>, rows: &mut [S::U; 8], constants: &[u64], v: &mut [S::U; 16], at: usize) {
+    inverse_levels(
+        s,
+        m,
+        rows,
+        S::LANES,
+        #[inline(always)]
+        |k| vectors(s, constants, k),
+    );
+    s.transpose_u(rows);
+    for j in 0..S::LANES {
+        v[at + j] = rows[j];
     }
 }
 
@@ -320,92 +373,57 @@ pub(crate) fn forward<S: Ifma>(
         }
     }
     for (index, pass) in tables.passes.iter().enumerate() {
-        match (pass.levels, index) {
-            (3, 0) => forward_pass::<S, 8>(
-                s,
-                &m,
-                pass,
-                #[inline(always)]
-                |_, i| source(i),
-                x,
-                &worked,
-            ),
-            (2, 0) => forward_pass::<S, 4>(
-                s,
-                &m,
-                pass,
-                #[inline(always)]
-                |_, i| source(i),
-                x,
-                &worked,
-            ),
-            (_, 0) => forward_pass::<S, 2>(
-                s,
-                &m,
-                pass,
-                #[inline(always)]
-                |_, i| source(i),
-                x,
-                &worked,
-            ),
-            (3, _) => forward_pass::<S, 8>(
-                s,
-                &m,
-                pass,
-                #[inline(always)]
-                |x, i| s.load_u(x, i),
-                x,
-                &worked,
-            ),
-            (2, _) => forward_pass::<S, 4>(
-                s,
-                &m,
-                pass,
-                #[inline(always)]
-                |x, i| s.load_u(x, i),
-                x,
-                &worked,
-            ),
-            (_, _) => forward_pass::<S, 2>(
-                s,
-                &m,
-                pass,
-                #[inline(always)]
-                |x, i| s.load_u(x, i),
-                x,
-                &worked,
-            ),
+        if index == 0 {
+            with_count!(
+                forward_pass::<S>,
+                pass.levels,
+                (
+                    s,
+                    &m,
+                    pass,
+                    #[inline(always)]
+                    |_, i| source(i),
+                    x,
+                    &worked
+                )
+            );
+        } else {
+            with_count!(
+                forward_pass::<S>,
+                pass.levels,
+                (
+                    s,
+                    &m,
+                    pass,
+                    #[inline(always)]
+                    |x, i| s.load_u(x, i),
+                    x,
+                    &worked
+                )
+            );
         }
     }
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let constants = tables.square_outer.chunks_exact(2 * (lanes - 1));
-    let constants = constants.zip(tables.square_inner.chunks_exact(2 * (size - lanes)));
-    for (x, (outer, inner)) in x.chunks_exact_mut(size).zip(constants) {
-        let mut v = [m.zero; 8];
-        for j in 0..lanes {
+    let constants = tables.outer.chunks_exact(2 * (2 * lanes - 1));
+    let constants = constants.zip(tables.inner.chunks_exact(4 * (size - lanes)));
+    for (x, (outer, inner)) in x.chunks_exact_mut(2 * size).zip(constants) {
+        let mut v = [m.zero; 16];
+        for j in 0..2 * lanes {
             v[j] = s.load_u(x, j * lanes);
         }
         forward_levels(
             s,
             &m,
             &mut v,
-            lanes,
+            2 * lanes,
             #[inline(always)]
             |k| broadcast(s, outer, k),
         );
-        s.transpose_u(&mut v);
-        forward_levels(
-            s,
-            &m,
-            &mut v,
-            lanes,
-            #[inline(always)]
-            |k| vectors(s, inner, k),
-        );
-        for j in 0..lanes {
-            s.store_u(x, j * lanes, v[j]);
-        }
-        worked(2 * lanes * lanes.ilog2() as usize);
+        let (first, second) = inner.split_at(2 * (size - lanes));
+        let (low, high) = x.split_at_mut(size);
+        forward_rows(s, &m, &v, 0, first, low);
+        forward_rows(s, &m, &v, lanes, second, high);
+        worked(2 * lanes * (2 * lanes.ilog2() as usize + 1));
     }
 }
 
@@ -423,39 +441,31 @@ pub(crate) fn inverse<S: Ifma>(
     let x = &mut x[..plan.degree];
     let tables = &plan.inverse;
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let constants = tables.square_outer.chunks_exact(2 * (lanes - 1));
-    let constants = constants.zip(tables.square_inner.chunks_exact(2 * (size - lanes)));
-    for ((square, x), (outer, inner)) in x.chunks_exact_mut(size).enumerate().zip(constants) {
-        let mut v = [m.zero; 8];
-        source(square, &mut v);
+    let constants = tables.outer.chunks_exact(2 * (2 * lanes - 1));
+    let constants = constants.zip(tables.inner.chunks_exact(4 * (size - lanes)));
+    for ((block, x), (outer, inner)) in x.chunks_exact_mut(2 * size).enumerate().zip(constants) {
+        let mut v = [m.zero; 16];
+        let (first, second) = inner.split_at(2 * (size - lanes));
+        let mut rows = [m.zero; 8];
+        source(2 * block, &mut rows);
+        inverse_rows(s, &m, &mut rows, first, &mut v, 0);
+        source(2 * block + 1, &mut rows);
+        inverse_rows(s, &m, &mut rows, second, &mut v, lanes);
         inverse_levels(
             s,
             &m,
             &mut v,
-            lanes,
-            #[inline(always)]
-            |k| vectors(s, inner, k),
-        );
-        s.transpose_u(&mut v);
-        inverse_levels(
-            s,
-            &m,
-            &mut v,
-            lanes,
+            2 * lanes,
             #[inline(always)]
             |k| broadcast(s, outer, k),
         );
-        for j in 0..lanes {
+        for j in 0..2 * lanes {
             s.store_u(x, j * lanes, v[j]);
         }
-        worked(2 * lanes * lanes.ilog2() as usize);
+        worked(2 * lanes * (2 * lanes.ilog2() as usize + 1));
     }
     for pass in tables.passes.iter().rev() {
-        match pass.levels {
-            3 => inverse_pass::<S, 8>(s, &m, pass, x, &worked),
-            2 => inverse_pass::<S, 4>(s, &m, pass, x, &worked),
-            _ => inverse_pass::<S, 2>(s, &m, pass, x, &worked),
-        }
+        with_count!(inverse_pass::<S>, pass.levels, (s, &m, pass, x, &worked));
     }
 }
 
@@ -506,7 +516,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(8))]
         #[test]
-        fn products_equal_the_definition(log2 in 6usize..=11, seed: u64) {
+        fn products_equal_the_definition(log2 in 7usize..=12, seed: u64) {
             let degree = 1usize << log2;
             // Extremes of the range and pseudorandom words.
             let word = |i: usize, salt: u64| match (i as u64 ^ seed) % 5 {

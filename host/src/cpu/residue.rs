@@ -25,6 +25,7 @@
 //! enough for any digits.
 
 use super::digits::difference_digits;
+use super::double;
 use super::fft::{self, FftPlan};
 use super::goldilocks;
 use super::memory::{Ahead, AlignedVec};
@@ -398,35 +399,6 @@ fn exact_lanes<S: Simd>(s: S, high: S::U, low: S::U) -> S::U {
     s.load_u(&torus, 0)
 }
 
-/// A double-double vector.
-type Double<S> = (<S as Simd>::F, <S as Simd>::F);
-
-#[inline(always)]
-fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> Double<S> {
-    let sum = s.add(a, b);
-    let b_part = s.sub(sum, a);
-    (sum, s.add(s.sub(a, s.sub(sum, b_part)), s.sub(b, b_part)))
-}
-
-#[inline(always)]
-fn double_add<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
-    let (sum, error) = two_sum(s, a.0, b.0);
-    two_sum(s, sum, s.add(error, s.add(a.1, b.1)))
-}
-
-#[inline(always)]
-fn double_sub<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
-    let zero = s.splat(0.0);
-    double_add(s, a, (s.sub(zero, b.0), s.sub(zero, b.1)))
-}
-
-#[inline(always)]
-fn double_mul<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
-    let product = s.mul(a.0, b.0);
-    let error = s.fma(a.1, b.0, s.fma(a.0, b.1, s.fms(a.0, b.0, product)));
-    two_sum(s, product, error)
-}
-
 struct Convert<'a> {
     key: &'a mut ResidueKey,
     standard: &'a [u64],
@@ -439,101 +411,53 @@ impl IfmaTask for Convert<'_> {
     fn run<S: Ifma>(self, s: S) {
         let Self { key, standard } = self;
         let (degree, columns, size) = (key.degree, key.columns, S::LANES * S::LANES);
-        let (rows, points) = (key.gadget.level * columns, degree / 2);
-        let order = key.fft.order();
-        let factors = key.fft.double_factors();
+        let rows = key.gadget.level * columns;
+        // Standard order is [n][row][column].
+        let start = |index: usize| {
+            let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
+            ((ggsw * columns + column) * rows * degree, row)
+        };
+        let spectra = &mut key.spectra;
+        double::transform(
+            s,
+            &key.fft,
+            standard,
+            centred,
+            1.0 / key.fft.points() as f64,
+            #[inline(always)]
+            |index, position, re, im| {
+                let ((start, row), (square, within)) = (start(index), (position / size, position % size));
+                let at = start + (square * rows + row) * 2 * size + within;
+                spectra[at] = re;
+                spectra[at + size] = im;
+            },
+        );
         let m = Modulus::new(s);
         // The transform's values times 2^52 / N.
         let scale = prime::mul_mod(prime::to_montgomery(1), prime::pow_mod(degree as u64, M - 2));
         let scale = prime::constant(scale).map(|w| s.splat_u(w));
-        // One polynomial a lane: [point][re high, re low, im high, im low][lane].
-        let mut x = AlignedVec::<f64>::zeroed(points * 4 * S::LANES);
         let (mut reduced, mut residues) = (vec![0; degree], vec![0; degree]);
-        let gain = 1.0 / points as f64;
-        for (group, polys) in standard.chunks(S::LANES * degree).enumerate() {
-            for (lane, poly) in polys.chunks_exact(degree).enumerate() {
-                for (j, point) in x.chunks_exact_mut(4 * S::LANES).enumerate() {
-                    for (part, c) in [poly[j], poly[j + points]].into_iter().enumerate() {
-                        let k = centred(c);
-                        let high = k as f64;
-                        point[2 * part * S::LANES + lane] = high * gain;
-                        // |k - high| is at most 2^10: exact, and 2^63 as a double does not leave i128.
-                        point[(2 * part + 1) * S::LANES + lane] = (i128::from(k) - high as i128) as f64 * gain;
-                    }
-                }
+        for (index, poly) in standard.chunks_exact(degree).enumerate() {
+            let (start, row) = start(index);
+            for (r, &c) in reduced.iter_mut().zip(poly) {
+                *r = centred(c).rem_euclid(M.cast_signed()).cast_unsigned();
             }
-            double_forward(s, &factors, &mut x);
-            for (lane, poly) in polys.chunks_exact(degree).enumerate() {
-                // Standard order is [n][row][column].
-                let index = group * S::LANES + lane;
-                let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
-                let start = (ggsw * columns + column) * rows * degree;
-                for (position, &leaf) in order.iter().enumerate() {
-                    let (square, within) = (position / size, position % size);
-                    let at = start + (square * rows + row) * 2 * size + within;
-                    // Normalised: the high part is the sum rounded to nearest.
-                    key.spectra[at] = x[leaf * 4 * S::LANES + lane];
-                    key.spectra[at + size] = x[(leaf * 4 + 2) * S::LANES + lane];
-                }
-                for (r, &c) in reduced.iter_mut().zip(poly) {
-                    *r = centred(c).rem_euclid(M.cast_signed()).cast_unsigned();
-                }
-                prime::forward(
-                    s,
-                    &key.prime,
-                    #[inline(always)]
-                    |i| s.load_u(&reduced, i),
-                    &mut residues,
-                    |_| (),
-                );
-                for (square, words) in residues.chunks_exact(size).enumerate() {
-                    let at = start + (square * rows + row) * size;
-                    for j in (0..size).step_by(S::LANES) {
-                        let scaled = m.product(s, s.load_u(words, j), scale);
-                        let canonical = s.min_u(scaled, s.sub_u(scaled, m.m));
-                        s.store_u(&mut key.residues, at + j, canonical);
-                    }
+            prime::forward(
+                s,
+                &key.prime,
+                #[inline(always)]
+                |i| s.load_u(&reduced, i),
+                &mut residues,
+                |_| (),
+            );
+            for (square, words) in residues.chunks_exact(size).enumerate() {
+                let at = start + (square * rows + row) * size;
+                for j in (0..size).step_by(S::LANES) {
+                    let scaled = m.product(s, s.load_u(words, j), scale);
+                    let canonical = s.min_u(scaled, s.sub_u(scaled, m.m));
+                    s.store_u(&mut key.residues, at + j, canonical);
                 }
             }
         }
-    }
-}
-
-#[inline(always)]
-fn load_double<S: Simd>(s: S, x: &[f64], i: usize) -> Double<S> {
-    (s.load(x, 2 * i * S::LANES), s.load(x, (2 * i + 1) * S::LANES))
-}
-
-#[inline(always)]
-fn store_double<S: Simd>(s: S, x: &mut [f64], i: usize, value: Double<S>) {
-    s.store(x, 2 * i * S::LANES, value.0);
-    s.store(x, (2 * i + 1) * S::LANES, value.1);
-}
-
-/// The forward transform in double-double precision, radix 2, one polynomial a lane.
-#[inline(always)]
-fn double_forward<S: Simd>(s: S, factors: &[[f64; 4]], x: &mut [f64]) {
-    let points = x.len() / (4 * S::LANES);
-    let (mut half, mut blocks) = (points / 2, 1);
-    while half > 0 {
-        for (block, f) in factors[blocks..2 * blocks].iter().enumerate() {
-            let re = (s.splat(f[0]), s.splat(f[1]));
-            let im = (s.splat(f[2]), s.splat(f[3]));
-            for i in 2 * block * half..(2 * block + 1) * half {
-                let a = [load_double(s, x, 2 * i), load_double(s, x, 2 * i + 1)];
-                let b = [load_double(s, x, 2 * (i + half)), load_double(s, x, 2 * (i + half) + 1)];
-                let t = [
-                    double_sub(s, double_mul(s, b[0], re), double_mul(s, b[1], im)),
-                    double_add(s, double_mul(s, b[0], im), double_mul(s, b[1], re)),
-                ];
-                for part in 0..2 {
-                    let (sum, difference) = (double_add(s, a[part], t[part]), double_sub(s, a[part], t[part]));
-                    store_double(s, x, 2 * i + part, sum);
-                    store_double(s, x, 2 * (i + half) + part, difference);
-                }
-            }
-        }
-        half /= 2;
-        blocks *= 2;
     }
 }

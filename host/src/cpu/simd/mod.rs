@@ -60,6 +60,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `a * b - c`, as `fma`.
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a * b` and its rounding error, exactly.
+    #[inline(always)]
+    fn exact_product(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {
+        let product = self.mul(a, b);
+        (product, self.fms(a, b, product))
+    }
     /// The nearest integers.
     fn round(self, a: Self::F) -> Self::F;
     /// Transposes the square of the first `LANES` vectors.
@@ -103,7 +109,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// Transposes the square of the first `LANES` vectors.
     fn transpose_u(self, rows: &mut [Self::U; 8]);
-    /// Asks for the cache line that holds `x[i]`, in the second-level cache.
+    /// Asks for the cache line that holds `x[i]`, in all caches.
     fn prefetch<T>(self, x: &[T], i: usize);
 }
 
