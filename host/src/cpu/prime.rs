@@ -182,7 +182,12 @@ impl<S: Ifma> Modulus<S> {
     /// `(a + b w, a - b w)`, all in `[0, 4M)`.
     #[inline(always)]
     fn forward(&self, s: S, a: S::U, b: S::U, w: [S::U; 2]) -> (S::U, S::U) {
-        let a = self.reduce(s, a);
+        self.reduced_forward(s, self.reduce(s, a), b, w)
+    }
+
+    /// As [`Modulus::forward`] for a in `[0, 2M)`.
+    #[inline(always)]
+    fn reduced_forward(&self, s: S, a: S::U, b: S::U, w: [S::U; 2]) -> (S::U, S::U) {
         let t = self.product(s, b, w);
         (s.add_u(a, t), s.sub_u(s.add_u(a, self.two_m), t))
     }
@@ -195,10 +200,17 @@ impl<S: Ifma> Modulus<S> {
     }
 }
 
-/// Forward butterflies of all levels between the first `count` vectors.
+/// Forward butterflies between the first `count` vectors, of the level with that many blocks and those below.
 #[inline(always)]
-fn forward_levels<S: Ifma>(s: S, m: &Modulus<S>, x: &mut [S::U], count: usize, w: impl Fn(usize) -> [S::U; 2]) {
-    let (mut half, mut blocks) = (count / 2, 1);
+fn forward_levels<S: Ifma>(
+    s: S,
+    m: &Modulus<S>,
+    x: &mut [S::U],
+    count: usize,
+    mut blocks: usize,
+    w: impl Fn(usize) -> [S::U; 2],
+) {
+    let mut half = count / (2 * blocks);
     while half > 0 {
         for block in 0..blocks {
             let w = w(blocks - 1 + block);
@@ -237,29 +249,35 @@ fn vectors<S: Ifma>(s: S, constants: &[u64], k: usize) -> [S::U; 2] {
     [s.load_u(constants, 2 * k * S::LANES), s.load_u(constants, (2 * k + 1) * S::LANES)]
 }
 
-/// One pass over memory with `COUNT` words meeting.
+/// One pass over memory with `COUNT` words meeting; the first takes words in `[0, 2M)`.
 #[inline(always)]
 fn forward_pass<S: Ifma, const COUNT: usize>(
     s: S,
     m: &Modulus<S>,
     pass: &Pass,
+    first: bool,
     mut load: impl FnMut(&[u64], usize) -> S::U,
     x: &mut [u64],
     worked: &impl Fn(usize),
 ) {
-    let h = pass.distance;
+    let (h, half) = (pass.distance, COUNT / 2);
     for (block, constants) in pass.constants.chunks_exact(2 * COUNT - 2).enumerate() {
         let base = block * COUNT * h;
         for i in (base..base + h).step_by(S::LANES) {
             let mut v = [m.zero; 16];
-            for j in 0..COUNT {
-                v[j] = load(x, i + j * h);
+            let w = broadcast(s, constants, 0);
+            // The first level as words come, which keeps few of them waiting.
+            for j in 0..half {
+                let (a, b) = (load(x, i + j * h), load(x, i + (j + half) * h));
+                let a = if first { a } else { m.reduce(s, a) };
+                (v[j], v[j + half]) = m.reduced_forward(s, a, b, w);
             }
             forward_levels(
                 s,
                 m,
                 &mut v,
                 COUNT,
+                2,
                 #[inline(always)]
                 |k| broadcast(s, constants, k),
             );
@@ -329,6 +347,7 @@ fn forward_rows<S: Ifma>(s: S, m: &Modulus<S>, v: &[S::U; 16], at: usize, consta
         m,
         &mut rows,
         S::LANES,
+        1,
         #[inline(always)]
         |k| vectors(s, constants, k),
     );
@@ -354,7 +373,7 @@ fn inverse_rows<S: Ifma>(s: S, m: &Modulus<S>, rows: &mut [S::U; 8], constants: 
     }
 }
 
-/// Transforms to `[0, 4M)` in `x`; `source(i)` gives coefficients i .. i + LANES in `[0, 4M)`;
+/// Transforms to `[0, 4M)` in `x`; `source(i)` gives coefficients i .. i + LANES in `[0, 2M)`;
 /// `worked` hears of the work done, in vectors times levels, which is [`PrimePlan::work`] in all.
 #[inline(always)]
 pub(crate) fn forward<S: Ifma>(
@@ -381,6 +400,7 @@ pub(crate) fn forward<S: Ifma>(
                     s,
                     &m,
                     pass,
+                    true,
                     #[inline(always)]
                     |_, i| source(i),
                     x,
@@ -395,6 +415,7 @@ pub(crate) fn forward<S: Ifma>(
                     s,
                     &m,
                     pass,
+                    false,
                     #[inline(always)]
                     |x, i| s.load_u(x, i),
                     x,
@@ -416,6 +437,7 @@ pub(crate) fn forward<S: Ifma>(
             &m,
             &mut v,
             2 * lanes,
+            1,
             #[inline(always)]
             |k| broadcast(s, outer, k),
         );
@@ -520,9 +542,9 @@ mod tests {
             let degree = 1usize << log2;
             // Extremes of the range and pseudorandom words.
             let word = |i: usize, salt: u64| match (i as u64 ^ seed) % 5 {
-                0 => 4 * M - 1,
+                0 => 2 * M - 1,
                 1 => 0,
-                _ => (i as u64).wrapping_mul(seed | 1).wrapping_add(salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) % (4 * M),
+                _ => (i as u64).wrapping_mul(seed | 1).wrapping_add(salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) % (2 * M),
             };
             let a: Vec<u64> = (0..degree).map(|i| word(i, 1)).collect();
             let b: Vec<u64> = (0..degree).map(|i| word(i, 2)).collect();
