@@ -135,8 +135,8 @@ struct Forward {
 struct Inverse {
     /// For every square, before the step between its rows: a vector of factors for each row, times 1/N.
     inner: Vec<u64>,
-    /// Steps over memory, outermost first. For every block, for every stretch of its words that has the same factors:
-    /// those of the `radix` vectors that meet.
+    /// Steps over memory, outermost first. For every block, for every stretch of its words that has the same factors (but
+    /// the first, where they are 1): those of the `radix` vectors that meet.
     steps: Vec<Step>,
 }
 
@@ -229,7 +229,7 @@ impl GoldilocksPlan {
             if let Some(&next) = radices.get(index + 1) {
                 // Word i of a block belongs to power i / (distance / next) of the step within.
                 let factors = (0..blocks)
-                    .flat_map(|block| (0..next).map(move |j| (block, j)))
+                    .flat_map(|block| (1..next).map(move |j| (block, j)))
                     .flat_map(|(block, j)| {
                         (0..radix).map(move |k| power(psi_inverse, degree, within, block * radix + k, next, j))
                     })
@@ -502,30 +502,19 @@ impl<S: Simd> Field<S> {
         }
     }
 
-    /// A step of the inverse transform, times `count`; every word is multiplied first.
+    /// A step of the inverse transform, times `count`; the words are multiplied first if there are factors.
     #[inline(always)]
-    fn inverse_step(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> Factor<S>) {
+    fn inverse_step(self, x: &mut [S::U; 8], count: usize, factor: Option<impl Fn(usize) -> Factor<S>>) {
         let mut pairs = [self.bias; 8];
         for j in 0..count {
-            pairs[j] = self.product(x[j], factor(j));
+            pairs[j] = match &factor {
+                Some(factor) => self.product(x[j], factor(j)),
+                None => self.split(x[j]),
+            };
         }
         pairs[0] = self.biased(pairs[0]);
         self.inverse_dft(&mut pairs, count);
         for j in 0..count {
-            x[j] = self.join(pairs[j]);
-        }
-    }
-
-    /// The first step of the inverse transform, times LANES.
-    #[inline(always)]
-    fn inverse_first(self, x: &mut [S::U; 8]) {
-        let mut pairs = [self.bias; 8];
-        for j in 0..S::LANES {
-            pairs[j] = self.split(x[j]);
-        }
-        pairs[0] = self.biased(pairs[0]);
-        self.inverse_dft(&mut pairs, S::LANES);
-        for j in 0..S::LANES {
             x[j] = self.join(pairs[j]);
         }
     }
@@ -549,12 +538,15 @@ impl<S: Simd> Field<S> {
         }
     }
 
-    /// The last step of the inverse transform, to canonical words; every word is multiplied first.
+    /// The last step of the inverse transform, to canonical words; otherwise as [`Field::inverse_step`].
     #[inline(always)]
-    fn inverse_outermost(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> Factor<S>) {
+    fn inverse_outermost(self, x: &mut [S::U; 8], count: usize, factor: Option<impl Fn(usize) -> Factor<S>>) {
         let mut pairs = [self.bias; 4];
         for j in 0..count {
-            pairs[j] = self.product(x[j], factor(j));
+            pairs[j] = match &factor {
+                Some(factor) => self.product(x[j], factor(j)),
+                None => self.split(x[j]),
+            };
         }
         if count == 4 {
             pairs = self.inverse_turned_dft4(pairs);
@@ -667,13 +659,15 @@ fn run_inverse<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
             v[j] = field.centred(s.load_u(x, j * lanes));
         }
         s.transpose_u(&mut v);
-        field.inverse_first(&mut v);
+        field.inverse_step(&mut v, lanes, None::<fn(usize) -> Factor<S>>);
         s.transpose_u(&mut v);
         field.inverse_step(
             &mut v,
             lanes,
-            #[inline(always)]
-            |j| vectors(s, inner, j),
+            Some(
+                #[inline(always)]
+                |j| vectors(s, inner, j),
+            ),
         );
         for j in 0..lanes {
             s.store_u(x, j * lanes, v[j]);
@@ -695,36 +689,51 @@ fn run_inverse<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
 fn inverse_pass<S: Simd, const COUNT: usize, const LAST: bool>(field: Field<S>, step: &Step, x: &mut [u64]) {
     let (s, h) = (field.s, step.distance);
     let blocks = x.len() / (COUNT * h);
-    let stretches = step.factors.len() / (blocks * COUNT * BROADCAST);
-    let factors = step.factors.chunks_exact(stretches * COUNT * BROADCAST);
+    let multiplied = step.factors.len() / (blocks * COUNT * BROADCAST);
+    let factors = step.factors.chunks_exact(multiplied * COUNT * BROADCAST);
     for (x, factors) in x.chunks_exact_mut(COUNT * h).zip(factors) {
-        let len = h / stretches;
+        let len = h / (multiplied + 1);
+        for i in (0..len).step_by(S::LANES) {
+            inverse_vectors::<S, COUNT, LAST>(field, h, i, None::<fn(usize) -> Factor<S>>, x);
+        }
         for (stretch, factors) in factors.chunks_exact(COUNT * BROADCAST).enumerate() {
-            for i in (stretch * len..(stretch + 1) * len).step_by(S::LANES) {
-                let mut v = [field.half; 8];
-                for j in 0..COUNT {
-                    v[j] = s.load_u(x, i + j * h);
-                }
-                if LAST {
-                    field.inverse_outermost(
-                        &mut v,
-                        COUNT,
+            for i in ((stretch + 1) * len..(stretch + 2) * len).step_by(S::LANES) {
+                inverse_vectors::<S, COUNT, LAST>(
+                    field,
+                    h,
+                    i,
+                    Some(
                         #[inline(always)]
                         |j| broadcast(s, factors, j),
-                    );
-                } else {
-                    field.inverse_step(
-                        &mut v,
-                        COUNT,
-                        #[inline(always)]
-                        |j| broadcast(s, factors, j),
-                    );
-                }
-                for j in 0..COUNT {
-                    s.store_u(x, i + j * h, v[j]);
-                }
+                    ),
+                    x,
+                );
             }
         }
+    }
+}
+
+/// The vectors of [`inverse_pass`] that meet at i.
+#[inline(always)]
+fn inverse_vectors<S: Simd, const COUNT: usize, const LAST: bool>(
+    field: Field<S>,
+    h: usize,
+    i: usize,
+    factor: Option<impl Fn(usize) -> Factor<S>>,
+    x: &mut [u64],
+) {
+    let s = field.s;
+    let mut v = [field.half; 8];
+    for j in 0..COUNT {
+        v[j] = s.load_u(x, i + j * h);
+    }
+    if LAST {
+        field.inverse_outermost(&mut v, COUNT, factor);
+    } else {
+        field.inverse_step(&mut v, COUNT, factor);
+    }
+    for j in 0..COUNT {
+        s.store_u(x, i + j * h, v[j]);
     }
 }
 

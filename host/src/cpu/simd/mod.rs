@@ -111,6 +111,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn transpose_u(self, rows: &mut [Self::U; 8]);
     /// Asks for the cache line that holds `x[i]`, in all caches.
     fn prefetch<T>(self, x: &[T], i: usize);
+    /// As `prefetch`, but not in the first-level cache.
+    fn prefetch_far<T>(self, x: &[T], i: usize);
 }
 
 /// 52-bit multiply-accumulate, for transforms modulo primes below 2^50.
