@@ -1,8 +1,8 @@
 //! The fast multiplication: products in double precision.
 //!
-//! The key is the standard one mod 2^64, transformed in double-double precision and rounded to 53 bits. Rounding errors act as a noise far below
-//! that of the ciphertexts (measured in `tests/cpu_engine.rs`), so the failure probability stays the set's; the low bits
-//! differ from the exact engine's and between instruction sets.
+//! The key is the standard one mod 2^64, transformed in double-double precision and rounded to 53 bits. Rounding errors of
+//! the transforms add to the output's noise, no more than tfhe-rs's floating-point bootstrap adds (`docs/cpu-engine.md`,
+//! `tests/cpu_engine.rs`); the low bits differ from the exact engine's and between instruction sets.
 
 use super::digits::difference_digits;
 use super::double;
