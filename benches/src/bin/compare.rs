@@ -3,7 +3,8 @@
 //! `cargo run --profile bench -p glovebox-benches --bin compare [ROUNDS]`, with `RUSTFLAGS="-C target-cpu=native"` for
 //! tfhe-rs at its best (the engine chooses its kernels at run time either way). Every round runs each contender once, in
 //! turn; the table gives medians over the rounds. Rows of one thread are in thread-CPU time, which leaves out time spent
-//! waiting for a processor. How two threads scale is given in wall time, which counts only where both processors are
+//! waiting for a processor. The last lines give the noise that each contender's bootstrap leaves, with the same keys,
+//! ciphertexts and table. How two threads scale is given in wall time, which counts only where both processors are
 //! free, and as half of the CPU time of both, which shows what sharing caches and memory costs (the shares are equal).
 
 #![allow(clippy::print_stdout)]
@@ -11,7 +12,13 @@
 use glovebox::cpu::{CpuEngine, CpuKeys, Luts, Precision};
 use glovebox_benches::peer::{Tfhe, TfheNtt};
 use glovebox_benches::workload::{Samples, process_cpu_time, random_keys, random_words, thread_cpu_time};
-use glovebox_golden::{field, params};
+use glovebox_golden::cipher::LweCiphertext;
+use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, SecretKeys};
+use glovebox_golden::lut::Lut;
+use glovebox_golden::params::ParameterSet;
+use glovebox_golden::{field, noise, params};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::error::Error;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -134,5 +141,52 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     println!("{table}");
+    compare_noise(&set, &one_thread)
+}
+
+/// Bootstraps whose noise is measured.
+const NOISE_SAMPLES: usize = 2048;
+
+/// Prints the noise of bootstraps by tfhe-rs and by the engine in both precisions: one sample, the constant coefficient,
+/// from each.
+fn compare_noise(set: &ParameterSet, engine: &CpuEngine) -> Result<(), Box<dyn Error>> {
+    let p = set.bootstrap;
+    let big = p.big_lwe_dimension().0 + 1;
+    let mut rng = ChaCha20Rng::seed_from_u64(11);
+    let secret = SecretKeys::generate(set, &mut rng)?;
+    let bsk = BootstrapKey::generate(set, &secret, &mut rng)?;
+    let ksk = KeyswitchKey::generate(set, &secret, &mut rng)?;
+    let square = |x: u64| x * x % 16;
+    let table = Lut::from_fn(set, square)?;
+    let lut = table.ciphertext().words();
+    let message = |index: usize| index as u64 % 16;
+    let inputs: Vec<u64> = (0..NOISE_SAMPLES)
+        .flat_map(|i| secret.big.encrypt(message(i) * set.delta(), set.glwe_noise, &mut rng).into_words())
+        .collect();
+    // The standard deviation of the error against the exact value.
+    let deviation = |outputs: &[u64]| -> Result<f64, Box<dyn Error>> {
+        let mut squares = 0.0;
+        for (i, output) in outputs.chunks_exact(big).enumerate() {
+            let phase = secret.big.phase(&LweCiphertext::from_words(output.to_vec()))?;
+            squares += (phase.wrapping_sub(square(message(i)) * set.delta()).cast_signed() as f64).powi(2);
+        }
+        Ok((squares / NOISE_SAMPLES as f64).sqrt())
+    };
+    let mut outputs = vec![0; NOISE_SAMPLES * big];
+    let mut peer = Tfhe::new(&p, ksk.words(), bsk.words(), 1);
+    for (input, output) in inputs.chunks_exact(big).zip(outputs.chunks_exact_mut(big)) {
+        peer.keyswitch(input);
+        peer.bootstrap_one(lut, output);
+    }
+    println!(
+        "output noise of {NOISE_SAMPLES} bootstraps with the same keys, log2 of the standard deviation on 64 bits"
+    );
+    println!("{:<46} {:>12.2}", "predicted for exact products", noise::bootstrap_variance(set).sqrt().log2());
+    println!("{:<46} {:>12.2}", "tfhe-rs", deviation(&outputs)?.log2());
+    for (name, precision) in [("exact", Precision::Exact), ("fast", Precision::Fast)] {
+        let keys = CpuKeys::new(&p, &ksk, &bsk, precision)?;
+        engine.bootstrap(&keys, &inputs, Luts::One(lut), &[0], &mut outputs)?;
+        println!("{name:<46} {:>12.2}", deviation(&outputs)?.log2());
+    }
     Ok(())
 }

@@ -136,6 +136,11 @@ impl FftPlan {
         self.points
     }
 
+    /// The work of a transform: vectors times levels.
+    pub(crate) fn work(&self) -> usize {
+        self.points / self.lanes * self.points.ilog2() as usize
+    }
+
     /// The constants of the factorisation by radix 2: those of block b of 2^l at index `2^l + b`, up to the points.
     fn binary_tree(&self) -> Vec<Constant> {
         let mut tree = vec![Constant { numerator: 1, log2: 2 }; 2];
@@ -339,9 +344,10 @@ fn inverse_step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: i
     }
 }
 
-/// Transforms the real coefficients `x`, which serve as working memory, to `out`; calls `tick` once a square.
+/// Transforms the real coefficients `x`, which serve as working memory, to `out`; `worked` hears of the work
+/// done, in vectors times levels, which is [`FftPlan::work`] in all.
 #[inline(always)]
-pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f64], mut tick: impl FnMut()) {
+pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f64], worked: impl Fn(usize)) {
     let points = plan.points;
     let (re, im) = x.split_at_mut(points);
     let (re, im) = (&mut re[..points], &mut im[..points]);
@@ -362,6 +368,7 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
                     for j in 0..4 {
                         store(s, re, im, i + j * h, y[j]);
                     }
+                    worked(8);
                 }
             } else {
                 let w = broadcast(s, factors, 0);
@@ -369,6 +376,7 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
                     let (a, b) = (load(s, re, im, i), multiply(s, load(s, re, im, i + h), w));
                     store(s, re, im, i, add(s, a, b));
                     store(s, re, im, i + h, sub(s, a, b));
+                    worked(2);
                 }
             }
         }
@@ -377,7 +385,7 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
     let factors =
         plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
     for ((square, out), (outer, inner)) in out.chunks_exact_mut(2 * size).enumerate().zip(factors) {
-        tick();
+        worked(2 * lanes * lanes.ilog2() as usize);
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
         for j in 0..lanes {
             a[j] = s.load(re, square * size + j * lanes);
@@ -406,13 +414,15 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
     }
 }
 
-/// Transforms back, times M, to real coefficients in `x`. `source(square, re, im)` gives the points of a square.
+/// Transforms back, times M, to real coefficients in `x`. `source(square, re, im)` gives the points of a square;
+/// `worked` as in [`forward`].
 #[inline(always)]
 pub(crate) fn inverse<S: Simd>(
     s: S,
     plan: &FftPlan,
     mut source: impl FnMut(usize, &mut [S::F; 8], &mut [S::F; 8]),
     x: &mut [f64],
+    worked: impl Fn(usize),
 ) {
     let points = plan.points;
     let (re, im) = x.split_at_mut(points);
@@ -422,6 +432,7 @@ pub(crate) fn inverse<S: Simd>(
         plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
     for (square, (outer, inner)) in factors.enumerate() {
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
+        worked(2 * lanes * lanes.ilog2() as usize);
         source(square, &mut a, &mut b);
         inverse_step(
             s,
@@ -462,6 +473,7 @@ pub(crate) fn inverse<S: Simd>(
                     for j in 1..4 {
                         store(s, re, im, i + j * h, multiply_conjugate(s, x[j], w[j - 1]));
                     }
+                    worked(8);
                 }
             } else {
                 let w = broadcast(s, factors, 0);
@@ -469,6 +481,7 @@ pub(crate) fn inverse<S: Simd>(
                     let (a, b) = (load(s, re, im, i), load(s, re, im, i + h));
                     store(s, re, im, i, add(s, a, b));
                     store(s, re, im, i + h, multiply_conjugate(s, sub(s, a, b), w));
+                    worked(2);
                 }
             }
         }
@@ -512,8 +525,8 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> Vec<f64> {
             let degree = self.a.len();
             let (mut fa, mut fb) = (vec![0.0; degree], vec![0.0; degree]);
-            forward(s, self.plan, &mut self.a.to_vec(), &mut fa, || ());
-            forward(s, self.plan, &mut self.b.to_vec(), &mut fb, || ());
+            forward(s, self.plan, &mut self.a.to_vec(), &mut fa, |_| ());
+            forward(s, self.plan, &mut self.b.to_vec(), &mut fb, |_| ());
             let (mut x, size) = (vec![0.0; degree], S::LANES * S::LANES);
             let source = |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
                 for j in 0..S::LANES {
@@ -524,7 +537,7 @@ mod tests {
                     (re[j], im[j]) = multiply(s, at(&fa), at(&fb));
                 }
             };
-            inverse(s, self.plan, source, &mut x);
+            inverse(s, self.plan, source, &mut x, |_| ());
             x
         }
     }

@@ -1,10 +1,11 @@
 //! The fast multiplication: products in double precision.
 //!
-//! The key is the standard one mod 2^64, rounded to 53 bits and transformed. Rounding errors act as a noise far below
-//! that of the ciphertexts (measured in `tests/cpu_engine.rs`), so the failure probability stays the set's; the low bits
-//! differ from the exact engine's and between instruction sets.
+//! The key is the standard one mod 2^64, transformed in double-double precision and rounded to 53 bits. Rounding errors of
+//! the transforms add to the output's noise, no more than tfhe-rs's floating-point bootstrap adds (`docs/cpu-engine.md`,
+//! `tests/cpu_engine.rs`); the low bits differ from the exact engine's and between instruction sets.
 
 use super::digits::difference_digits;
+use super::double;
 use super::fft::{self, FftPlan};
 use super::memory::{Ahead, AlignedVec};
 use super::simd::{Kernel, Simd, Task};
@@ -76,9 +77,8 @@ impl FloatKey {
         let ggsw_len = rows * columns * degree;
         let ggsw = &self.spectra[index * ggsw_len..];
         let FloatScratch { work, spectra } = scratch;
-        let mut ahead = Ahead::new(&self.spectra, index, ggsw_len, prefetch);
-        // Squares of 2 LANES^2 words: one for every row and for every column.
-        let lines = (ggsw_len / 8).div_ceil((rows + columns) * (degree / (2 * size)));
+        let units = (rows + columns) * self.plan.work();
+        let ahead = Ahead::new(&self.spectra, index, ggsw_len, units, prefetch);
         for (row, poly) in accumulator.chunks_exact(degree).enumerate() {
             difference_digits(s, poly, exponent, self.gadget, work, degree);
             for (level, digits) in work.chunks_exact_mut(degree).enumerate() {
@@ -90,7 +90,7 @@ impl FloatKey {
                     digits,
                     out,
                     #[inline(always)]
-                    || ahead.ask(s, lines),
+                    |units| ahead.worked(s, units),
                 );
             }
         }
@@ -102,7 +102,6 @@ impl FloatKey {
                 &self.plan,
                 #[inline(always)]
                 |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
-                    ahead.ask(s, lines);
                     let key = &key[square * rows * 2 * size..];
                     for row in 0..rows {
                         let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
@@ -116,6 +115,8 @@ impl FloatKey {
                     }
                 },
                 work,
+                #[inline(always)]
+                |units| ahead.worked(s, units),
             );
             let torus = s.splat(18_446_744_073_709_551_616.0);
             for i in (0..degree).step_by(S::LANES) {
@@ -142,19 +143,22 @@ impl Task for Convert<'_> {
         let (degree, columns, size) = (key.degree, key.columns, S::LANES * S::LANES);
         let rows = key.gadget.level * columns;
         let unit = 1.0 / (18_446_744_073_709_551_616.0 * key.plan.points() as f64);
-        let (mut x, mut spectrum) = (vec![0.0; degree], vec![0.0; degree]);
-        for (index, poly) in standard.chunks_exact(degree).enumerate() {
-            for (x, &c) in x.iter_mut().zip(poly) {
-                *x = c.cast_signed() as f64 * unit;
-            }
-            fft::forward(s, &key.plan, &mut x, &mut spectrum, || ());
-            // Standard order is [n][row][column].
-            let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
-            let start = (ggsw * columns + column) * rows * degree;
-            for (square, points) in spectrum.chunks_exact(2 * size).enumerate() {
-                let at = start + (square * rows + row) * 2 * size;
-                key.spectra[at..at + 2 * size].copy_from_slice(points);
-            }
-        }
+        let spectra = &mut key.spectra;
+        double::transform(
+            s,
+            &key.plan,
+            standard,
+            u64::cast_signed,
+            unit,
+            #[inline(always)]
+            |index, position, re, im| {
+                // Standard order is [n][row][column].
+                let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
+                let start = (ggsw * columns + column) * rows * degree;
+                let at = start + (position / size * rows + row) * 2 * size + position % size;
+                spectra[at] = re;
+                spectra[at + size] = im;
+            },
+        );
     }
 }

@@ -1,11 +1,25 @@
 //! The negacyclic transform mod p = 2^64 - 2^32 + 1 in vectors, words in natural order to bit-reversed order and back.
 //!
-//! A pass splits `X^(rh) - c` into r = 2, 4 or 8 factors as `fft` does: products by the powers of `zeta = c^(1/r)`, then a
+//! A step splits `X^(rh) - c` into r = 2, 4 or 8 factors as `fft` does: products by the powers of `zeta = c^(1/r)`, then a
 //! transform of r words with roots that are powers of two (8th roots: 2^24), which costs shifts only. So a word meets one
-//! general product in three levels.
+//! general product in three levels. The first step has r = 4 or 2, where zeta itself is a power of two, 2^24 or 2^48. The
+//! inverse puts off the products of a step to the start of the next, so that both directions multiply first.
 //!
-//! Words are any 64-bit integers unless a name says canonical, `[0, p)`. Sums and differences need one canonical operand:
-//! `a + b` with b canonical wraps to at most p - 2, so adding 2^32 - 1 = 2^64 mod p does not wrap again; `a - b` likewise.
+//! # Numbers
+//! Between steps a residue is a signed word a, `-2^63 <= a < 2^63 - 2^31`. Within a step it is a pair of signed limbs,
+//! `lo + hi 2^32`, whose sums need no carries; `2^64 = 2^32 - 1` and `2^96 = -1` turn powers of two into shifts by 8, 16
+//! or 24 bits and exchanges of limbs.
+//!
+//! - *Product.* With `a = a0 + a1 2^32`, limbs in `[-2^31, 2^31)`, and w and `w 2^32` as such limbs u and v with
+//!   `|u0| + |v0|` and `|u1| + |v1|` below 2^32: `low = a0 u0 + a1 v0` and `high = a0 u1 + a1 v1` are at most 2^63 - 2^31
+//!   in magnitude, so `high + floor(low / 2^32)` fits a word too. Carrying twice leaves limbs in `[-2^31, 3 2^31]`.
+//! - *Transform.* Limbs grow to at most 6 2^31 in the first level. Shifts by 24 bits, and a sum of limbs shifted by 8 bits,
+//!   make that at most `1.5 2^57 + 2^43` before the last level, which adds less than 2^53. All stay below 2^58.
+//! - *Joining.* The constant `2^27 (1, 2^32 - 1) - 2^29 (2^32, -1)`, zero mod p, is added (to word 0 before a transform,
+//!   from where it reaches every result): hi lies in `[0, 2^60)`, lo within 2^58 + 2^27 of -2^61. With
+//!   `h = floor((hi + 2^31) / 2^32)` the value is `t + (lo + h (2^32 - 1))`, t being the low half of hi, signed, times
+//!   2^32. The sum in parentheses lies in `(-2^62, 0)` and t below 2^63 - 2^31, so only a wrap below -2^63 has to be put
+//!   right, by 2^32 - 1.
 
 use super::goldilocks::{EPSILON, NttTables, P, ROOT_2_32, mul, pow};
 use super::simd::{Kernel, Simd, Task};
@@ -30,13 +44,33 @@ pub(crate) fn inverse(kernel: Kernel, x: &mut [u64]) {
 /// `sums[i] += a[i] * b[i]`, all canonical; as many as a whole number of vectors.
 #[inline(always)]
 pub(crate) fn multiply_add<S: Simd>(s: S, sums: &mut [u64], a: &[u64], b: &[u64]) {
-    let field = Field::new(s);
+    // Hidden from the compiler, which would turn products by it into shifts and differences: three for one.
+    let (p, epsilon) = (s.splat_u(P), s.splat_u(std::hint::black_box(EPSILON)));
     for i in (0..sums.len()).step_by(S::LANES) {
-        let b = s.load_u(b, i);
-        let product = field.mul(s.load_u(a, i), [b, s.shr_u(b, 32)]);
-        let sum = field.canonical(field.add(s.load_u(sums, i), product));
-        s.store_u(sums, i, sum);
+        let product = unsigned_product(s, s.load_u(a, i), s.load_u(b, i), epsilon);
+        let addend = s.load_u(sums, i);
+        // With one canonical operand a sum wraps to at most p - 2, so adding 2^64 mod p does not wrap again.
+        let sum = s.add_u(addend, product);
+        let sum = s.add_if_below(sum, epsilon, sum, addend);
+        s.store_u(sums, i, s.min_u(sum, s.sub_u(sum, p)));
     }
+}
+
+/// `a b` mod p, any 64-bit integers.
+#[inline(always)]
+fn unsigned_product<S: Simd>(s: S, a: S::U, b: S::U, epsilon: S::U) -> S::U {
+    let (a_high, b_high) = (s.shr_u(a, 32), s.shr_u(b, 32));
+    let low = s.mul32_u(a, b);
+    let middle = s.add_u(s.mul32_u(a_high, b), s.shr_u(low, 32));
+    let other = s.add_u(s.mul32_u(a, b_high), s.and_u(middle, epsilon));
+    let high = s.add_u(s.add_u(s.mul32_u(a_high, b_high), s.shr_u(middle, 32)), s.shr_u(other, 32));
+    let low = s.low_halves(low, other);
+    // 2^96 = -1 and 2^64 = 2^32 - 1.
+    let top = s.shr_u(high, 32);
+    let less = s.sub_if_below(s.sub_u(low, top), epsilon, low, top);
+    let carried = s.mul32_u(high, epsilon);
+    let sum = s.add_u(less, carried);
+    s.add_if_below(sum, epsilon, sum, carried)
 }
 
 /// Whether all words are canonical.
@@ -83,58 +117,158 @@ fn plan(kernel: Kernel, degree: usize) -> &'static Plan {
 #[derive(Clone, Debug)]
 struct GoldilocksPlan {
     degree: usize,
-    forward: Tables,
-    inverse: Tables,
+    forward: Forward,
+    inverse: Inverse,
+}
+
+/// Tables of the forward transform. The factors of a step are zeta^1 .. zeta^(radix-1) of each of its blocks.
+#[derive(Clone, Debug)]
+struct Forward {
+    /// Over memory, then between the rows of squares: broadcast factors, none in the first.
+    steps: Vec<Step>,
+    /// Within the rows of squares, a row a lane: vectors of factors.
+    inner: Vec<u64>,
+}
+
+/// Tables of the inverse transform. Its factors belong to the step before, which is the next within.
+#[derive(Clone, Debug)]
+struct Inverse {
+    /// For every square, before the step between its rows: a vector of factors for each row, times 1/N.
+    inner: Vec<u64>,
+    /// Steps over memory, outermost first. For every block, for every stretch of its words that has the same factors (but
+    /// the first, where they are 1): those of the `radix` vectors that meet.
+    steps: Vec<Step>,
 }
 
 #[derive(Clone, Debug)]
-struct Tables {
-    passes: Vec<Pass>,
-    /// As in a pass, for every square: powers of the step between its rows.
-    square_outer: Vec<u64>,
-    /// For every square: powers of the steps within its rows, two vectors each.
-    square_inner: Vec<u64>,
-}
-
-#[derive(Clone, Debug)]
-struct Pass {
+struct Step {
     radix: usize,
+    /// Distance of the words that meet.
     distance: usize,
-    /// For every block: zeta^0 .. zeta^(radix-1), each a word and its upper half.
     factors: Vec<u64>,
+}
+
+/// Words of a broadcast factor: limbs of w, then of w 2^32.
+const BROADCAST: usize = 4;
+
+/// `[u0, u1]` with `w = u0 + u1 2^32` mod p.
+fn limbs(w: u64) -> [i32; 2] {
+    let split = |w: i128| {
+        let low = w as i32;
+        i32::try_from((w - i128::from(low)) >> 32).ok().map(|high| [low, high])
+    };
+    // Of the numbers nearest to zero only `(p - 1) / 2` lacks limbs; `(p - 1) / 2 - p` has them.
+    let w = i128::from(w);
+    let centred = if w > i128::from(P / 2) { w - i128::from(P) } else { w };
+    split(centred).or_else(|| split(centred - i128::from(P))).unwrap_or_default()
+}
+
+/// The limbs of w, then of w 2^32.
+fn factor_limbs(w: u64) -> [i32; 4] {
+    let ([u0, u1], [v0, v1]) = (limbs(w), limbs(mul(w, 1 << 32)));
+    [u0, u1, v0, v1]
+}
+
+/// A factor to be broadcast.
+fn broadcast_words(w: u64) -> [u64; BROADCAST] {
+    factor_limbs(w).map(|limb| u64::from(limb.cast_unsigned()))
+}
+
+/// A vector of factors: one of the limbs of w, low and high half, and one of those of w 2^32.
+fn vector_words(factors: &[u64]) -> Vec<u64> {
+    let pack = |at: usize| {
+        factors.iter().map(move |&w| {
+            let limbs = broadcast_words(w);
+            limbs[at] | limbs[at + 1] << 32
+        })
+    };
+    pack(0).chain(pack(2)).collect()
+}
+
+/// The radices of the steps down to squares of `lanes * lanes` words, and of the step between their rows.
+fn radices(degree: usize, lanes: usize) -> Vec<usize> {
+    let mut left = (degree / (lanes * lanes)).trailing_zeros();
+    let mut radices = Vec::new();
+    while left > 0 {
+        // Two levels first, then three at a time, but never leave a single one.
+        let levels = if radices.is_empty() || left == 4 { left.min(2) } else { left.min(3) };
+        left -= levels;
+        radices.push(1 << levels);
+    }
+    radices.push(lanes);
+    radices
+}
+
+/// `zeta^j`, zeta being the factor of a block of the 2^level blocks of a step: `psi^((2 reverse(block) + 1) N / (radix 2^level))`.
+fn power(psi: u64, degree: usize, level: u32, block: usize, radix: usize, j: usize) -> u64 {
+    let reversed = if level == 0 { 0 } else { block.reverse_bits() >> (usize::BITS - level) };
+    pow(psi, ((2 * reversed + 1) * (degree >> level) / radix * j) as u64)
 }
 
 impl GoldilocksPlan {
     /// Whether there is a transform of this degree for vectors of that many lanes.
     fn supports(degree: usize, lanes: usize) -> bool {
-        degree.is_power_of_two() && (lanes * lanes..=1 << 16).contains(&degree)
+        degree.is_power_of_two() && (2 * lanes * lanes..=1 << 16).contains(&degree)
     }
 
     /// Tables for `degree` coefficients; see [`GoldilocksPlan::supports`].
     fn new(degree: usize, lanes: usize) -> Self {
         let psi = pow(ROOT_2_32, 1 << (31 - degree.trailing_zeros()));
-        Self {
-            degree,
-            forward: Tables::new(psi, 1, degree, lanes),
-            // p = 1 mod N, so 1/N = p - (p - 1)/N.
-            inverse: Tables::new(pow(psi, 2 * degree as u64 - 1), P - (P - 1) / degree as u64, degree, lanes),
+        let psi_inverse = pow(psi, 2 * degree as u64 - 1);
+        let radices = radices(degree, lanes);
+        let (mut level, mut steps, mut back) = (0, Vec::new(), Vec::new());
+        for (index, &radix) in radices.iter().enumerate() {
+            let blocks = 1usize << level;
+            let distance = (degree >> level) / radix;
+            let factors = (0..if index == 0 { 0 } else { blocks })
+                .flat_map(|block| (1..radix).map(move |j| power(psi, degree, level, block, radix, j)))
+                .flat_map(broadcast_words)
+                .collect();
+            steps.push(Step { radix, distance, factors });
+            let within = level + radix.ilog2();
+            if let Some(&next) = radices.get(index + 1) {
+                // Word i of a block belongs to power i / (distance / next) of the step within.
+                let factors = (0..blocks)
+                    .flat_map(|block| (1..next).map(move |j| (block, j)))
+                    .flat_map(|(block, j)| {
+                        (0..radix).map(move |k| power(psi_inverse, degree, within, block * radix + k, next, j))
+                    })
+                    .flat_map(broadcast_words)
+                    .collect();
+                back.push(Step { radix, distance, factors });
+            }
+            level = within;
         }
+        // p = 1 mod N, so 1/N = p - (p - 1)/N.
+        let scale = P - (P - 1) / degree as u64;
+        let (mut forward, mut inverse) = (Vec::new(), Vec::new());
+        for square in 0..degree / (lanes * lanes) {
+            for j in 1..lanes {
+                let row = |row| power(psi, degree, level, square * lanes + row, lanes, j);
+                forward.extend(vector_words(&(0..lanes).map(row).collect::<Vec<_>>()));
+            }
+            for row in 0..lanes {
+                let word = |j| mul(scale, power(psi_inverse, degree, level, square * lanes + row, lanes, j));
+                inverse.extend(vector_words(&(0..lanes).map(word).collect::<Vec<_>>()));
+            }
+        }
+        Self { degree, forward: Forward { steps, inner: forward }, inverse: Inverse { inner: inverse, steps: back } }
     }
 
     /// In-place forward transform of canonical words.
     fn forward(&self, kernel: Kernel, x: &mut [u64]) {
-        kernel.run(Forward(self, x));
+        kernel.run(RunForward(self, x));
     }
 
     /// In-place inverse transform, 1/N included; canonical.
     fn inverse(&self, kernel: Kernel, x: &mut [u64]) {
-        kernel.run(Inverse(self, x));
+        kernel.run(RunInverse(self, x));
     }
 }
 
-struct Forward<'a>(&'a GoldilocksPlan, &'a mut [u64]);
+struct RunForward<'a>(&'a GoldilocksPlan, &'a mut [u64]);
 
-impl Task for Forward<'_> {
+impl Task for RunForward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -143,9 +277,9 @@ impl Task for Forward<'_> {
     }
 }
 
-struct Inverse<'a>(&'a GoldilocksPlan, &'a mut [u64]);
+struct RunInverse<'a>(&'a GoldilocksPlan, &'a mut [u64]);
 
-impl Task for Inverse<'_> {
+impl Task for RunInverse<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -154,226 +288,276 @@ impl Task for Inverse<'_> {
     }
 }
 
-impl Tables {
-    fn new(psi: u64, scale: u64, degree: usize, lanes: usize) -> Self {
-        // zeta of block j of 2^level: psi^((2 reverse(j) + 1) N / (radix 2^level)).
-        let powers = |level: u32, block: usize, radix: usize| {
-            let reversed = if level == 0 { 0 } else { block.reverse_bits() >> (usize::BITS - level) };
-            let zeta = pow(psi, ((2 * reversed + 1) * (degree >> level) / radix) as u64);
-            // The step over whole polynomials, which is the last of the inverse, takes 1/N along.
-            let scale = if level == 0 { scale } else { 1 };
-            (0..radix as u64).map(move |j| mul(pow(zeta, j), scale))
-        };
-        let halves = |w: u64| [w, w >> 32];
-        let mut left = (degree / (lanes * lanes)).trailing_zeros();
-        let (mut level, mut passes) = (0, Vec::new());
-        while left > 0 {
-            // Three levels at a time, but never leave a single one.
-            let levels = if left == 4 { 2 } else { left.min(3) };
-            left -= levels;
-            let radix = 1 << levels;
-            let factors = (0..1 << level).flat_map(|block| powers(level, block, radix)).flat_map(halves).collect();
-            level += levels;
-            passes.push(Pass { radix, distance: degree >> level, factors });
-        }
-        let side = lanes.trailing_zeros();
-        let (mut square_outer, mut square_inner) = (Vec::new(), Vec::new());
-        for square in 0..1 << level {
-            square_outer.extend(powers(level, square, lanes).flat_map(halves));
-            let rows: Vec<Vec<u64>> =
-                (0..lanes).map(|row| powers(level + side, (square << side) + row, lanes).collect()).collect();
-            for j in 0..lanes {
-                square_inner.extend(rows.iter().map(|row| row[j]));
-                square_inner.extend(rows.iter().map(|row| row[j] >> 32));
-            }
-        }
-        Self { passes, square_outer, square_inner }
-    }
+/// A factor: limbs of w, then of w 2^32.
+type Factor<S> = [<S as Simd>::U; 4];
+
+#[inline(always)]
+fn broadcast<S: Simd>(s: S, factors: &[u64], j: usize) -> Factor<S> {
+    let factor = &factors[j * BROADCAST..(j + 1) * BROADCAST];
+    [s.splat_u(factor[0]), s.splat_u(factor[1]), s.splat_u(factor[2]), s.splat_u(factor[3])]
 }
 
 #[inline(always)]
-fn broadcast<S: Simd>(s: S, factors: &[u64], j: usize) -> [S::U; 2] {
-    [s.splat_u(factors[2 * j]), s.splat_u(factors[2 * j + 1])]
+fn vectors<S: Simd>(s: S, factors: &[u64], j: usize) -> Factor<S> {
+    let (u, v) = (s.load_u(factors, 2 * j * S::LANES), s.load_u(factors, (2 * j + 1) * S::LANES));
+    [u, s.shr_u(u, 32), v, s.shr_u(v, 32)]
 }
 
-#[inline(always)]
-fn vectors<S: Simd>(s: S, factors: &[u64], j: usize) -> [S::U; 2] {
-    [s.load_u(factors, 2 * j * S::LANES), s.load_u(factors, (2 * j + 1) * S::LANES)]
-}
+/// Signed limbs: `.0 + .1 2^32`.
+type Pair<S> = (<S as Simd>::U, <S as Simd>::U);
 
-/// Vectors of constants.
+/// Arithmetic on words and pairs; the ranges are in the module's documentation.
 #[derive(Clone, Copy)]
 struct Field<S: Simd> {
     s: S,
-    p: S::U,
+    half: S::U,
     epsilon: S::U,
+    bias: Pair<S>,
 }
 
 impl<S: Simd> Field<S> {
     #[inline(always)]
     fn new(s: S) -> Self {
         // Hidden from the compiler, which would turn products by it into shifts and differences: three for one.
-        let epsilon = std::hint::black_box(EPSILON);
-        Self { s, p: s.splat_u(P), epsilon: s.splat_u(epsilon) }
+        let epsilon = s.splat_u(std::hint::black_box(EPSILON));
+        let bias = (s.splat_u((1u64 << 27).wrapping_sub(1 << 61)), s.splat_u((EPSILON << 27) + (1 << 29)));
+        Self { s, half: s.splat_u(1 << 31), epsilon, bias }
     }
 
+    /// The signed word of a canonical one.
+    #[inline(always)]
+    fn centred(self, a: S::U) -> S::U {
+        let s = self.s;
+        s.sub_if_below(a, s.splat_u(P), s.splat_u((1 << 63) - (1 << 31) - 1), a)
+    }
+
+    /// The canonical word of a signed one.
     #[inline(always)]
     fn canonical(self, a: S::U) -> S::U {
-        self.s.min_u(a, self.s.sub_u(a, self.p))
-    }
-
-    /// `a + b`, one of them canonical.
-    #[inline(always)]
-    fn add(self, a: S::U, b: S::U) -> S::U {
-        let sum = self.s.add_u(a, b);
-        self.s.add_if_below(sum, self.epsilon, sum, a)
-    }
-
-    /// `a - b`, b canonical.
-    #[inline(always)]
-    fn sub(self, a: S::U, b: S::U) -> S::U {
-        self.s.sub_if_below(self.s.sub_u(a, b), self.epsilon, a, b)
-    }
-
-    /// `a b`, canonical; b comes with its upper half.
-    #[inline(always)]
-    fn mul(self, a: S::U, b: [S::U; 2]) -> S::U {
-        self.canonical(self.product(a, b))
-    }
-
-    /// `a b`; b comes with its upper half.
-    #[inline(always)]
-    fn product(self, a: S::U, [b, b_high]: [S::U; 2]) -> S::U {
         let s = self.s;
-        let a_high = s.shr_u(a, 32);
-        let low = s.mul32_u(a, b);
-        let middle = s.add_u(s.mul32_u(a_high, b), s.shr_u(low, 32));
-        let other = s.add_u(s.mul32_u(a, b_high), s.and_u(middle, self.epsilon));
-        let high = s.add_u(s.add_u(s.mul32_u(a_high, b_high), s.shr_u(middle, 32)), s.shr_u(other, 32));
-        let low = s.low_halves(low, other);
-        // 2^96 = -1 and 2^64 = 2^32 - 1.
-        let top = s.shr_u(high, 32);
-        let less = s.sub_if_below(s.sub_u(low, top), self.epsilon, low, top);
-        let carried = s.mul32_u(high, self.epsilon);
-        let sum = s.add_u(less, carried);
-        s.add_if_below(sum, self.epsilon, sum, carried)
+        s.add_if_below(a, s.splat_u(P), s.splat_u((1 << 63) - 1), a)
     }
 
-    /// `a 2^24`.
     #[inline(always)]
-    fn shift_24(self, a: S::U) -> S::U {
+    fn split(self, a: S::U) -> Pair<S> {
+        (self.s.and_u(a, self.epsilon), self.s.sar_u(a, 32))
+    }
+
+    #[inline(always)]
+    fn product(self, a: S::U, w: Factor<S>) -> Pair<S> {
         let s = self.s;
-        let carried = s.mul32_u(s.shr_u(a, 40), self.epsilon);
-        let sum = s.add_u(s.shl_u(a, 24), carried);
-        s.add_if_below(sum, self.epsilon, sum, carried)
+        let a_high = s.shr_u(s.add_u(a, self.half), 32);
+        let low = s.add_u(s.mul32_i(a, w[0]), s.mul32_i(a_high, w[2]));
+        let high = s.add_u(s.mul32_i(a, w[1]), s.mul32_i(a_high, w[3]));
+        let high = s.add_u(high, s.sar_u(low, 32));
+        let top = s.sar_u(high, 32);
+        (s.sub_u(s.and_u(low, self.epsilon), top), s.add_u(s.and_u(high, self.epsilon), top))
     }
 
-    /// `a 2^48`, canonical.
+    /// Makes room for [`Field::join`].
     #[inline(always)]
-    fn shift_48(self, a: S::U) -> S::U {
+    fn biased(self, a: Pair<S>) -> Pair<S> {
+        self.add(a, self.bias)
+    }
+
+    /// The word of a pair that holds the bias.
+    #[inline(always)]
+    fn join(self, (low, high): Pair<S>) -> S::U {
         let s = self.s;
-        let carried = s.mul32_u(s.shr_u(a, 16), self.epsilon);
-        let sum = s.add_u(s.shl_u(a, 48), carried);
-        let sum = s.add_if_below(sum, self.epsilon, sum, carried);
-        let top = s.shr_u(a, 48);
-        self.canonical(s.sub_if_below(s.sub_u(sum, top), self.epsilon, sum, top))
+        let top = s.shr_u(s.add_u(high, self.half), 32);
+        let less = s.add_u(low, s.mul32_u(top, self.epsilon));
+        let digit = s.shl_u(high, 32);
+        let sum = s.add_u(digit, less);
+        s.sub_if_less(sum, self.epsilon, digit, sum)
     }
 
-    /// `a 2^72`, canonical: `(a 2^8 mod 2^32) (2^32 - 1) - floor(a / 2^24)`.
     #[inline(always)]
-    fn shift_72(self, a: S::U) -> S::U {
-        let s = self.s;
-        let (plus, minus) = (s.mul32_u(s.shl_u(a, 8), self.epsilon), s.shr_u(a, 24));
-        s.sub_if_below(s.sub_u(plus, minus), self.epsilon, plus, minus)
+    fn add(self, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+        (self.s.add_u(a.0, b.0), self.s.add_u(a.1, b.1))
     }
 
-    /// Transforms of 2, 4 or 8 words, natural order to bit-reversed; the second half canonical.
     #[inline(always)]
-    fn dft(self, x: &mut [S::U; 8], count: usize) {
+    fn sub(self, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+        (self.s.sub_u(a.0, b.0), self.s.sub_u(a.1, b.1))
+    }
+
+    /// `a + b`, the low limb of b negated.
+    #[inline(always)]
+    fn add_mixed(self, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+        (self.s.sub_u(a.0, b.0), self.s.add_u(a.1, b.1))
+    }
+
+    /// `a - b`, the low limb of b negated.
+    #[inline(always)]
+    fn sub_mixed(self, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+        (self.s.add_u(a.0, b.0), self.s.sub_u(a.1, b.1))
+    }
+
+    #[inline(always)]
+    fn shift_24(self, a: Pair<S>) -> Pair<S> {
+        (self.s.shl_u(a.0, 24), self.s.shl_u(a.1, 24))
+    }
+
+    /// `a 2^48`, the low limb negated: `-hi 2^16 + (lo + hi) 2^48`.
+    #[inline(always)]
+    fn shift_48(self, a: Pair<S>) -> Pair<S> {
+        (self.s.shl_u(a.1, 16), self.s.shl_u(self.s.add_u(a.0, a.1), 16))
+    }
+
+    /// `a 2^72`, the low limb negated: `-(lo + hi) 2^8 + lo 2^40`.
+    #[inline(always)]
+    fn shift_72(self, a: Pair<S>) -> Pair<S> {
+        (self.s.shl_u(self.s.add_u(a.0, a.1), 8), self.s.shl_u(a.0, 8))
+    }
+
+    /// `a 2^24 + b 2^72` and `a 2^72 + b 2^24`, which is `(a 2^24 - b 2^72) 2^48`.
+    #[inline(always)]
+    fn eighths(self, a: Pair<S>, b: Pair<S>) -> [Pair<S>; 2] {
+        [self.add_mixed(self.shift_24(a), self.shift_72(b)), self.add_mixed(self.shift_24(b), self.shift_72(a))]
+    }
+
+    /// Transforms of 2, 4 or 8 words, natural order to bit-reversed.
+    #[inline(always)]
+    fn dft(self, x: &mut [Pair<S>; 8], count: usize) {
         match count {
             2 => (x[0], x[1]) = (self.add(x[0], x[1]), self.sub(x[0], x[1])),
-            4 => self.dft4(x, 0),
+            4 => self.dft4(x),
             _ => {
                 for j in 0..4 {
                     (x[j], x[j + 4]) = (self.add(x[j], x[j + 4]), self.sub(x[j], x[j + 4]));
                 }
-                x[2] = self.canonical(x[2]);
-                x[3] = self.canonical(x[3]);
-                x[5] = self.shift_24(x[5]);
-                x[6] = self.shift_48(x[6]);
-                x[7] = self.shift_72(x[7]);
-                self.dft4(x, 0);
-                self.dft4(x, 4);
+                self.dft4(x);
+                [x[4], x[5], x[6], x[7]] = self.turned_dft4([x[4], x[5], x[6], x[7]]);
             }
         }
     }
 
-    /// The second half canonical.
+    /// Of four words times 1, 2^24, 2^48 and 2^72.
     #[inline(always)]
-    fn dft4(self, x: &mut [S::U; 8], at: usize) {
-        for j in at..at + 2 {
-            (x[j], x[j + 2]) = (self.add(x[j], x[j + 2]), self.sub(x[j], x[j + 2]));
-        }
-        x[at + 1] = self.canonical(x[at + 1]);
-        x[at + 3] = self.shift_48(x[at + 3]);
-        for j in [at, at + 2] {
-            (x[j], x[j + 1]) = (self.add(x[j], x[j + 1]), self.sub(x[j], x[j + 1]));
-        }
+    fn turned_dft4(self, [a, b, c, d]: [Pair<S>; 4]) -> [Pair<S>; 4] {
+        let c = self.shift_48(c);
+        let (even, odd) = (self.add_mixed(a, c), self.sub_mixed(a, c));
+        let [e, f] = self.eighths(b, d);
+        [self.add(even, e), self.sub(even, e), self.add(odd, f), self.sub(odd, f)]
     }
 
-    /// The inverse of [`Field::dft`], times `count`; canonical words.
+    /// The inverse of [`Field::turned_dft4`], times 4.
     #[inline(always)]
-    fn inverse_dft(self, x: &mut [S::U; 8], count: usize) {
+    fn inverse_turned_dft4(self, [a, b, c, d]: [Pair<S>; 4]) -> [Pair<S>; 4] {
+        let (s, t) = (self.add(a, b), self.add(c, d));
+        // 2^-24 = -2^72, 2^-48 = -2^48, 2^-72 = -2^24: all differences are taken the other way round.
+        let [z, y] = self.eighths(self.sub(b, a), self.sub(d, c));
+        let zero = (self.s.splat_u(0), self.s.splat_u(0));
+        [self.add(s, t), y, self.add_mixed(zero, self.shift_48(self.sub(t, s))), z]
+    }
+
+    /// Of the first four.
+    #[inline(always)]
+    fn dft4(self, x: &mut [Pair<S>; 8]) {
+        for j in 0..2 {
+            (x[j], x[j + 2]) = (self.add(x[j], x[j + 2]), self.sub(x[j], x[j + 2]));
+        }
+        (x[0], x[1]) = (self.add(x[0], x[1]), self.sub(x[0], x[1]));
+        let quarter = self.shift_48(x[3]);
+        (x[2], x[3]) = (self.add_mixed(x[2], quarter), self.sub_mixed(x[2], quarter));
+    }
+
+    /// The inverse of [`Field::dft`], times `count`.
+    #[inline(always)]
+    fn inverse_dft(self, x: &mut [Pair<S>; 8], count: usize) {
         match count {
             2 => (x[0], x[1]) = (self.add(x[0], x[1]), self.sub(x[0], x[1])),
-            4 => self.inverse_dft4(x, 0),
+            4 => self.inverse_dft4(x),
             _ => {
-                self.inverse_dft4(x, 0);
-                self.inverse_dft4(x, 4);
-                // 2^-24 = -2^72, 2^-48 = -2^48, 2^-72 = -2^24.
-                x[4] = self.canonical(x[4]);
-                x[5] = self.shift_72(x[5]);
-                x[6] = self.shift_48(x[6]);
-                x[7] = self.canonical(self.shift_24(x[7]));
-                (x[0], x[4]) = (self.add(x[0], x[4]), self.sub(x[0], x[4]));
-                for j in 1..4 {
-                    (x[j], x[j + 4]) = (self.sub(x[j], x[j + 4]), self.add(x[j], x[j + 4]));
+                self.inverse_dft4(x);
+                let turned = self.inverse_turned_dft4([x[4], x[5], x[6], x[7]]);
+                for j in 0..4 {
+                    (x[j], x[j + 4]) = (self.add(x[j], turned[j]), self.sub(x[j], turned[j]));
                 }
             }
         }
     }
 
+    /// Of the first four.
     #[inline(always)]
-    fn inverse_dft4(self, x: &mut [S::U; 8], at: usize) {
-        for j in [at, at + 2] {
+    fn inverse_dft4(self, x: &mut [Pair<S>; 8]) {
+        for j in [0, 2] {
             (x[j], x[j + 1]) = (self.add(x[j], x[j + 1]), self.sub(x[j], x[j + 1]));
         }
-        x[at + 2] = self.canonical(x[at + 2]);
-        x[at + 3] = self.shift_48(x[at + 3]);
-        (x[at], x[at + 2]) = (self.add(x[at], x[at + 2]), self.sub(x[at], x[at + 2]));
-        (x[at + 1], x[at + 3]) = (self.sub(x[at + 1], x[at + 3]), self.add(x[at + 1], x[at + 3]));
+        (x[0], x[2]) = (self.add(x[0], x[2]), self.sub(x[0], x[2]));
+        let quarter = self.shift_48(x[3]);
+        (x[1], x[3]) = (self.sub_mixed(x[1], quarter), self.add_mixed(x[1], quarter));
     }
 
-    /// A step of the forward transform between the first `count` vectors.
+    /// A step of the forward transform between the first `count` vectors; `factor(j - 1)` is zeta^j.
     #[inline(always)]
-    fn step(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> [S::U; 2]) {
+    fn step(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> Factor<S>) {
+        let mut pairs = [self.biased(self.split(x[0])); 8];
         for j in 1..count {
-            x[j] = self.product(x[j], factor(j));
-            if j >= count / 2 {
-                x[j] = self.canonical(x[j]);
-            }
+            pairs[j] = self.product(x[j], factor(j - 1));
         }
-        self.dft(x, count);
+        self.dft(&mut pairs, count);
+        for j in 0..count {
+            x[j] = self.join(pairs[j]);
+        }
     }
 
-    /// The inverse of [`Field::step`], times `count`; canonical words in and out.
+    /// A step of the inverse transform, times `count`; the words are multiplied first if there are factors.
     #[inline(always)]
-    fn inverse_step(self, x: &mut [S::U; 8], count: usize, last: bool, factor: impl Fn(usize) -> [S::U; 2]) {
-        self.inverse_dft(x, count);
-        // The factor zeta^0 is 1 but in the last step.
-        x[0] = if last { self.mul(x[0], factor(0)) } else { self.canonical(x[0]) };
-        for j in 1..count {
-            x[j] = self.mul(x[j], factor(j));
+    fn inverse_step(self, x: &mut [S::U; 8], count: usize, factor: Option<impl Fn(usize) -> Factor<S>>) {
+        let mut pairs = [self.bias; 8];
+        for j in 0..count {
+            pairs[j] = match &factor {
+                Some(factor) => self.product(x[j], factor(j)),
+                None => self.split(x[j]),
+            };
+        }
+        pairs[0] = self.biased(pairs[0]);
+        self.inverse_dft(&mut pairs, count);
+        for j in 0..count {
+            x[j] = self.join(pairs[j]);
+        }
+    }
+
+    /// The first step of the forward transform, of canonical words.
+    #[inline(always)]
+    fn outermost(self, x: &mut [S::U; 8], count: usize) {
+        let mut pairs = [self.bias; 4];
+        for j in 0..count {
+            pairs[j] = self.split(self.centred(x[j]));
+        }
+        pairs[0] = self.biased(pairs[0]);
+        if count == 4 {
+            pairs = self.turned_dft4(pairs);
+        } else {
+            let turned = self.shift_48(pairs[1]);
+            (pairs[0], pairs[1]) = (self.add_mixed(pairs[0], turned), self.sub_mixed(pairs[0], turned));
+        }
+        for j in 0..count {
+            x[j] = self.join(pairs[j]);
+        }
+    }
+
+    /// The last step of the inverse transform, to canonical words; otherwise as [`Field::inverse_step`].
+    #[inline(always)]
+    fn inverse_outermost(self, x: &mut [S::U; 8], count: usize, factor: Option<impl Fn(usize) -> Factor<S>>) {
+        let mut pairs = [self.bias; 4];
+        for j in 0..count {
+            pairs[j] = match &factor {
+                Some(factor) => self.product(x[j], factor(j)),
+                None => self.split(x[j]),
+            };
+        }
+        if count == 4 {
+            pairs = self.inverse_turned_dft4(pairs);
+        } else {
+            // 2^-48 = -2^48.
+            let zero = (self.s.splat_u(0), self.s.splat_u(0));
+            let turned = self.shift_48(self.sub(pairs[1], pairs[0]));
+            (pairs[0], pairs[1]) = (self.add(pairs[0], pairs[1]), self.add_mixed(zero, turned));
+        }
+        for j in 0..count {
+            x[j] = self.canonical(self.join(self.biased(pairs[j])));
         }
     }
 }
@@ -381,18 +565,22 @@ impl<S: Simd> Field<S> {
 #[inline(always)]
 fn run_forward<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
     let field = Field::new(s);
-    let tables = &plan.forward;
-    for pass in &tables.passes {
-        match pass.radix {
-            8 => forward_pass::<S, 8>(field, pass, x),
-            4 => forward_pass::<S, 4>(field, pass, x),
-            _ => forward_pass::<S, 2>(field, pass, x),
+    let (lanes, size) = (S::LANES, S::LANES * S::LANES);
+    let x = &mut x[..plan.degree];
+    let Some((outer, passes)) = plan.forward.steps.split_last() else { return };
+    for (index, step) in passes.iter().enumerate() {
+        match (index, step.radix) {
+            (0, 4) => outermost_pass::<S, 4>(field, step, x),
+            (0, _) => outermost_pass::<S, 2>(field, step, x),
+            (_, 8) => forward_pass::<S, 8>(field, step, x),
+            (_, 4) => forward_pass::<S, 4>(field, step, x),
+            (_, _) => forward_pass::<S, 2>(field, step, x),
         }
     }
-    let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let factors = tables.square_outer.chunks_exact(2 * lanes).zip(tables.square_inner.chunks_exact(2 * size));
-    for (x, (outer, inner)) in x[..plan.degree].chunks_exact_mut(size).zip(factors) {
-        let mut v = [field.p; 8];
+    let inner = plan.forward.inner.chunks_exact(2 * (size - lanes));
+    let factors = outer.factors.chunks_exact((lanes - 1) * BROADCAST).zip(inner);
+    for (x, (outer, inner)) in x.chunks_exact_mut(size).zip(factors) {
+        let mut v = [field.half; 8];
         for j in 0..lanes {
             v[j] = s.load_u(x, j * lanes);
         }
@@ -419,13 +607,30 @@ fn run_forward<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
     }
 }
 
+/// The first pass over memory.
 #[inline(always)]
-fn forward_pass<S: Simd, const COUNT: usize>(field: Field<S>, pass: &Pass, x: &mut [u64]) {
-    let (s, h) = (field.s, pass.distance);
-    for (block, factors) in pass.factors.chunks_exact(2 * COUNT).enumerate() {
-        let base = block * COUNT * h;
-        for i in (base..base + h).step_by(S::LANES) {
-            let mut v = [field.p; 8];
+fn outermost_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, x: &mut [u64]) {
+    let (s, h) = (field.s, step.distance);
+    for i in (0..h).step_by(S::LANES) {
+        let mut v = [field.half; 8];
+        for j in 0..COUNT {
+            v[j] = s.load_u(x, i + j * h);
+        }
+        field.outermost(&mut v, COUNT);
+        for j in 0..COUNT {
+            s.store_u(x, i + j * h, v[j]);
+        }
+    }
+}
+
+/// One pass over memory with `COUNT` words meeting.
+#[inline(always)]
+fn forward_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, x: &mut [u64]) {
+    let (s, h) = (field.s, step.distance);
+    let factors = step.factors.chunks_exact((COUNT - 1) * BROADCAST);
+    for (x, factors) in x.chunks_exact_mut(COUNT * h).zip(factors) {
+        for i in (0..h).step_by(S::LANES) {
+            let mut v = [field.half; 8];
             for j in 0..COUNT {
                 v[j] = s.load_u(x, i + j * h);
             }
@@ -445,65 +650,90 @@ fn forward_pass<S: Simd, const COUNT: usize>(field: Field<S>, pass: &Pass, x: &m
 #[inline(always)]
 fn run_inverse<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
     let field = Field::new(s);
-    let tables = &plan.inverse;
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let last = tables.passes.is_empty();
-    let factors = tables.square_outer.chunks_exact(2 * lanes).zip(tables.square_inner.chunks_exact(2 * size));
-    for (x, (outer, inner)) in x[..plan.degree].chunks_exact_mut(size).zip(factors) {
-        let mut v = [field.p; 8];
+    let x = &mut x[..plan.degree];
+    let tables = &plan.inverse;
+    for (x, inner) in x.chunks_exact_mut(size).zip(tables.inner.chunks_exact(2 * size)) {
+        let mut v = [field.half; 8];
         for j in 0..lanes {
-            v[j] = s.load_u(x, j * lanes);
+            v[j] = field.centred(s.load_u(x, j * lanes));
         }
         s.transpose_u(&mut v);
-        field.inverse_step(
-            &mut v,
-            lanes,
-            false,
-            #[inline(always)]
-            |j| vectors(s, inner, j),
-        );
+        field.inverse_step(&mut v, lanes, None::<fn(usize) -> Factor<S>>);
         s.transpose_u(&mut v);
         field.inverse_step(
             &mut v,
             lanes,
-            last,
-            #[inline(always)]
-            |j| broadcast(s, outer, j),
+            Some(
+                #[inline(always)]
+                |j| vectors(s, inner, j),
+            ),
         );
         for j in 0..lanes {
             s.store_u(x, j * lanes, v[j]);
         }
     }
-    for (index, pass) in tables.passes.iter().enumerate().rev() {
-        match pass.radix {
-            8 => inverse_pass::<S, 8>(field, pass, index == 0, x),
-            4 => inverse_pass::<S, 4>(field, pass, index == 0, x),
-            _ => inverse_pass::<S, 2>(field, pass, index == 0, x),
+    for (index, step) in tables.steps.iter().enumerate().rev() {
+        match (index, step.radix) {
+            (0, 4) => inverse_pass::<S, 4, true>(field, step, x),
+            (0, _) => inverse_pass::<S, 2, true>(field, step, x),
+            (_, 8) => inverse_pass::<S, 8, false>(field, step, x),
+            (_, 4) => inverse_pass::<S, 4, false>(field, step, x),
+            (_, _) => inverse_pass::<S, 2, false>(field, step, x),
         }
     }
 }
 
+/// As [`forward_pass`], back; the last makes canonical words.
 #[inline(always)]
-fn inverse_pass<S: Simd, const COUNT: usize>(field: Field<S>, pass: &Pass, last: bool, x: &mut [u64]) {
-    let (s, h) = (field.s, pass.distance);
-    for (block, factors) in pass.factors.chunks_exact(2 * COUNT).enumerate() {
-        let base = block * COUNT * h;
-        for i in (base..base + h).step_by(S::LANES) {
-            let mut v = [field.p; 8];
-            for j in 0..COUNT {
-                v[j] = s.load_u(x, i + j * h);
-            }
-            field.inverse_step(
-                &mut v,
-                COUNT,
-                last,
-                #[inline(always)]
-                |j| broadcast(s, factors, j),
-            );
-            for j in 0..COUNT {
-                s.store_u(x, i + j * h, v[j]);
+fn inverse_pass<S: Simd, const COUNT: usize, const LAST: bool>(field: Field<S>, step: &Step, x: &mut [u64]) {
+    let (s, h) = (field.s, step.distance);
+    let blocks = x.len() / (COUNT * h);
+    let multiplied = step.factors.len() / (blocks * COUNT * BROADCAST);
+    let factors = step.factors.chunks_exact(multiplied * COUNT * BROADCAST);
+    for (x, factors) in x.chunks_exact_mut(COUNT * h).zip(factors) {
+        let len = h / (multiplied + 1);
+        for i in (0..len).step_by(S::LANES) {
+            inverse_vectors::<S, COUNT, LAST>(field, h, i, None::<fn(usize) -> Factor<S>>, x);
+        }
+        for (stretch, factors) in factors.chunks_exact(COUNT * BROADCAST).enumerate() {
+            for i in ((stretch + 1) * len..(stretch + 2) * len).step_by(S::LANES) {
+                inverse_vectors::<S, COUNT, LAST>(
+                    field,
+                    h,
+                    i,
+                    Some(
+                        #[inline(always)]
+                        |j| broadcast(s, factors, j),
+                    ),
+                    x,
+                );
             }
         }
+    }
+}
+
+/// The vectors of [`inverse_pass`] that meet at i.
+#[inline(always)]
+fn inverse_vectors<S: Simd, const COUNT: usize, const LAST: bool>(
+    field: Field<S>,
+    h: usize,
+    i: usize,
+    factor: Option<impl Fn(usize) -> Factor<S>>,
+    x: &mut [u64],
+) {
+    let s = field.s;
+    let mut v = [field.half; 8];
+    for j in 0..COUNT {
+        v[j] = s.load_u(x, i + j * h);
+    }
+    if LAST {
+        field.inverse_outermost(&mut v, COUNT, factor);
+    } else {
+        field.inverse_step(&mut v, COUNT, factor);
+    }
+    for j in 0..COUNT {
+        s.store_u(x, i + j * h, v[j]);
     }
 }
 
@@ -543,28 +773,67 @@ mod tests {
         }
     }
 
-    struct Elementwise<'a>(&'a [u64], &'a [u64]);
+    /// Whether the limbs of w and w 2^32 belong together and are within the bound that products rely on.
+    fn fits([u0, u1, v0, v1]: [i32; 4]) -> bool {
+        let value = |low: i32, high: i32| (i128::from(low) + (i128::from(high) << 32)).rem_euclid(i128::from(P)) as u64;
+        let small = |u: i32, v: i32| u64::from(u.unsigned_abs()) + u64::from(v.unsigned_abs()) < 1 << 32;
+        mul(value(u0, u1), 1 << 32) == value(v0, v1) && small(u0, v0) && small(u1, v1)
+    }
 
-    impl Task for Elementwise<'_> {
-        type Output = Vec<[u64; 7]>;
+    #[test]
+    fn factors_are_within_the_bound_of_products() {
+        for (lanes, log2) in (5..=16).map(|log2| (4, log2)).chain((7..=16).map(|log2| (8, log2))) {
+            let plan = GoldilocksPlan::new(1 << log2, lanes);
+            for step in plan.forward.steps.iter().chain(&plan.inverse.steps) {
+                for factor in step.factors.as_chunks::<BROADCAST>().0 {
+                    assert!(fits(factor.map(|limb| limb as i32)), "{lanes} lanes, N = 2^{log2}: {factor:x?}");
+                }
+            }
+            for vectors in plan.forward.inner.chunks(2 * lanes).chain(plan.inverse.inner.chunks(2 * lanes)) {
+                for (u, v) in vectors[..lanes].iter().zip(&vectors[lanes..]) {
+                    let limbs = [*u as i32, (u >> 32) as i32, *v as i32, (v >> 32) as i32];
+                    assert!(fits(limbs), "{lanes} lanes, N = 2^{log2}: {u:x} {v:x}");
+                }
+            }
+        }
+    }
+
+    /// Words of a field operation's operands: signed words, then canonical ones.
+    struct Operations<'a> {
+        signed: &'a [u64],
+        canonical: &'a [u64],
+        factor: u64,
+    }
+
+    impl Task for Operations<'_> {
+        /// Products and differences of shifts of the signed words, products of the canonical ones.
+        type Output = Vec<[u64; 6]>;
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Self::Output {
+            let Self { signed, canonical, factor } = self;
             let field = Field::new(s);
+            let w = broadcast(s, &broadcast_words(factor), 0);
             let mut results = Vec::new();
-            for i in (0..self.0.len()).step_by(S::LANES) {
-                let (a, b) = (s.load_u(self.0, i), s.load_u(self.1, i));
-                let c = field.canonical(b);
+            for i in (0..signed.len()).step_by(S::LANES) {
+                let a = s.load_u(signed, i);
+                let packed = vector_words(&canonical[i..i + S::LANES]);
+                let zero = (s.splat_u(0), s.splat_u(0));
+                let join = |pair| field.canonical(field.join(field.biased(pair)));
+                let pair = field.product(a, w);
                 let vectors = [
-                    field.mul(a, [b, s.shr_u(b, 32)]),
-                    field.canonical(field.add(a, c)),
-                    field.canonical(field.sub(a, c)),
-                    field.canonical(field.shift_24(a)),
-                    field.shift_48(a),
-                    field.shift_72(a),
-                    c,
+                    join(pair),
+                    join(field.product(a, vectors(s, &packed, 0))),
+                    join(field.add_mixed(zero, field.shift_48(field.split(a)))),
+                    join(field.eighths(pair, field.split(a))[0]),
+                    join(field.eighths(pair, field.split(a))[1]),
+                    {
+                        let mut sums = vec![P - 1; S::LANES];
+                        multiply_add(s, &mut sums, &canonical[i..], &canonical[i..]);
+                        s.load_u(&sums, 0)
+                    },
                 ];
-                let mut words = [[0; 8]; 7];
+                let mut words = [[0; 8]; 6];
                 for (words, vector) in words.iter_mut().zip(vectors) {
                     s.store_u(words, 0, vector);
                 }
@@ -577,31 +846,46 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn field_operations_of_every_kernel_equal_golden(
-            a in proptest::collection::vec(proptest::prelude::any::<u64>(), 64),
+            a in proptest::collection::vec(proptest::prelude::any::<i64>(), 64),
             b in proptest::collection::vec(proptest::prelude::any::<u64>(), 64),
+            factor: u64,
         ) {
-            // Every third word at an edge.
-            let edges = [0, 1, EPSILON, P - 1, P, P + 1, u64::MAX, 1 << 63];
-            let [a, b] = [a, b].map(|x| {
-                x.into_iter()
-                    .enumerate()
-                    .map(|(i, x)| if i % 3 == 0 { edges[(x % 8) as usize].wrapping_add(x >> 62) } else { x })
-                    .collect::<Vec<_>>()
-            });
+            use glovebox_golden::field;
+            // Every third word at an edge of its range.
+            let edges = [i64::MIN, i64::MIN + 1, -(1 << 32), -1, 0, (1 << 31) - 1, 1 << 31, (1 << 62) + (1 << 31)];
+            let most = i64::MAX - (1 << 31);
+            let edge = |x: i64| match x.rem_euclid(10) {
+                8 => most,
+                9 => most - (1 << 32),
+                i => edges[i as usize],
+            };
+            let signed: Vec<i64> =
+                a.iter().enumerate().map(|(i, &x)| if i % 3 == 0 { edge(x) } else { x.min(most) }).collect();
+            let edges = [0, 1, EPSILON, P - 1, P / 2, (1 << 63) - (1 << 31), 1 << 32, P - 2];
+            let canonical: Vec<u64> = b
+                .iter()
+                .enumerate()
+                .map(|(i, &x)| if i % 3 == 0 { edges[(x % 8) as usize] } else { x % P })
+                .map(|x| if fits(factor_limbs(x)) { x } else { 3 })
+                .collect();
+            let factor = if fits(factor_limbs(factor % P)) { factor % P } else { 5 };
+            let words: Vec<u64> = signed.iter().map(|x| x.cast_unsigned()).collect();
             for kernel in Kernel::available() {
-                for (i, r) in kernel.run(Elementwise(&a, &b)).into_iter().enumerate() {
-                    use glovebox_golden::field;
-                    let (x, y) = (field::reduce(a[i]), field::reduce(b[i]));
+                let results = kernel.run(Operations { signed: &words, canonical: &canonical, factor });
+                for (i, r) in results.into_iter().enumerate() {
+                    let x = i128::from(signed[i]).rem_euclid(i128::from(P)) as u64;
+                    let c = canonical[i];
+                    let product = field::mul(x, factor);
+                    let shift = |x: u64, bits: u32| field::mul(x, field::pow(2, bits.into()));
                     let expected = [
-                        field::mul(x, y),
-                        field::add(x, y),
-                        field::sub(x, y),
-                        field::mul(x, 1 << 24),
-                        field::mul(x, 1 << 48),
-                        field::mul(field::mul(x, 1 << 48), 1 << 24),
-                        y,
+                        product,
+                        field::mul(x, c),
+                        shift(x, 48),
+                        field::add(shift(product, 24), shift(x, 72)),
+                        field::add(shift(product, 72), shift(x, 24)),
+                        field::add(field::mul(c, c), P - 1),
                     ];
-                    proptest::prop_assert_eq!(r, expected, "{} {:#x} {:#x}", kernel.name(), a[i], b[i]);
+                    proptest::prop_assert_eq!(r, expected, "{} {:#x} {:#x}", kernel.name(), words[i], c);
                 }
             }
         }

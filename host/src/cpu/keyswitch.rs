@@ -146,7 +146,7 @@ impl Source for FullWords<'_> {
     }
     #[inline(always)]
     fn prefetch<S: Simd>(self, s: S, i: usize) {
-        s.prefetch(self.0, i);
+        s.prefetch_far(self.0, i);
     }
 }
 
@@ -162,7 +162,7 @@ impl Source for NarrowWords<'_> {
     }
     #[inline(always)]
     fn prefetch<S: Simd>(self, s: S, i: usize) {
-        s.prefetch(self.0, i);
+        s.prefetch_far(self.0, i);
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::simd::Simd;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -79,28 +80,41 @@ impl<T: Plain> DerefMut for AlignedVec<T> {
     }
 }
 
-/// Asks for the key of the next step a few lines at a time, so that memory works throughout a step.
+/// Asks for the key of the next step while this one computes, evenly: what memory can have under way at a time is small,
+/// and bursts wait for it.
+///
+/// A step counts its work in units, one vector through one level of a transform.
 pub(crate) struct Ahead<'a, T> {
-    words: &'a [T],
+    words: Cell<&'a [T]>,
+    /// Lines for a unit of work, in 2^-16.
+    rate: u32,
+    /// Lines due, in 2^-16.
+    due: Cell<u32>,
 }
 
 impl<'a, T> Ahead<'a, T> {
-    /// The words of step `index + 1` of a key with `step_len` words a step, or none.
-    pub(crate) fn new(key: &'a [T], index: usize, step_len: usize, wanted: bool) -> Self {
+    /// The words of step `index + 1` of a key with `step_len` words a step, or none; a step is `units` of work.
+    pub(crate) fn new(key: &'a [T], index: usize, step_len: usize, units: usize, wanted: bool) -> Self {
         let next = (index + 1) * step_len;
-        let words = if wanted { key.get(next..next + step_len) } else { None };
-        Self { words: words.unwrap_or_default() }
+        let words = if wanted { key.get(next..next + step_len) } else { None }.unwrap_or_default();
+        let rate = (size_of_val(words) / CACHE_LINE << 16).div_ceil(units.max(1));
+        Self { words: Cell::new(words), rate: rate as u32, due: Cell::new(0) }
     }
 
-    /// Asks for the next `lines` cache lines.
+    /// Asks for the lines due after `units` of work.
     #[inline(always)]
-    pub(crate) fn ask<S: Simd>(&mut self, s: S, lines: usize) {
-        let line = CACHE_LINE / size_of::<T>();
-        let (now, later) = self.words.split_at((lines * line).min(self.words.len()));
-        for i in (0..now.len()).step_by(line) {
-            s.prefetch(now, i);
+    pub(crate) fn worked<S: Simd>(&self, s: S, units: usize) {
+        let due = self.due.get() + self.rate * units as u32;
+        if due >> 16 > 0 {
+            let line = CACHE_LINE / size_of::<T>();
+            let words = self.words.get();
+            let (now, later) = words.split_at(((due >> 16) as usize * line).min(words.len()));
+            for i in (0..now.len()).step_by(line) {
+                s.prefetch(now, i);
+            }
+            self.words.set(later);
         }
-        self.words = later;
+        self.due.set(due & 0xFFFF);
     }
 }
 

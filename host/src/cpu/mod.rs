@@ -7,6 +7,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod digits;
+mod double;
 mod error;
 mod exact_ntt;
 mod fft;

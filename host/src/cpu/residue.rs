@@ -25,6 +25,7 @@
 //! enough for any digits.
 
 use super::digits::difference_digits;
+use super::double;
 use super::fft::{self, FftPlan};
 use super::goldilocks;
 use super::memory::{Ahead, AlignedVec};
@@ -88,27 +89,23 @@ enum Part {
 struct KeyAhead<'a> {
     spectra: Ahead<'a, f64>,
     residues: Ahead<'a, u64>,
-    /// Lines of each part to ask for at a time.
-    lines: usize,
 }
 
 impl KeyAhead<'_> {
     #[inline(always)]
-    fn ask<S: Simd>(&mut self, s: S) {
-        self.spectra.ask(s, self.lines);
-        self.residues.ask(s, self.lines);
+    fn worked<S: Simd>(&self, s: S, units: usize) {
+        self.spectra.worked(s, units);
+        self.residues.worked(s, units);
     }
 }
 
 impl ResidueKey {
     fn ahead(&self, index: usize, wanted: bool) -> KeyAhead<'_> {
         let step_len = self.gadget.level * self.columns * self.columns * self.degree;
-        // Asked for in every square of the forward FFT, and of both transforms on the way back.
-        let squares = self.degree / 128 * (self.gadget.level * self.columns + 3 * self.columns);
+        let units = (self.gadget.level + 1) * self.columns * (self.fft.work() + self.prime.work());
         KeyAhead {
-            spectra: Ahead::new(&self.spectra, index, step_len, wanted),
-            residues: Ahead::new(&self.residues, index, step_len, wanted),
-            lines: (step_len / 8).div_ceil(squares),
+            spectra: Ahead::new(&self.spectra, index, step_len, units, wanted),
+            residues: Ahead::new(&self.residues, index, step_len, units, wanted),
         }
     }
 
@@ -167,12 +164,12 @@ impl ResidueKey {
         scratch: &mut ResidueScratch,
         prefetch: bool,
     ) {
-        let mut ahead = self.ahead(index, prefetch);
-        if self.transform_digits(s, exponent, accumulator, scratch, Part::All, &mut ahead) > self.squared_norm_limit {
+        let ahead = self.ahead(index, prefetch);
+        if self.transform_digits(s, exponent, accumulator, scratch, Part::All, &ahead) > self.squared_norm_limit {
             return self.split_step(s, index, exponent, accumulator, scratch);
         }
         for (column, poly) in accumulator.chunks_exact_mut(self.degree).enumerate() {
-            self.multiply_back(s, index, column, scratch, &mut ahead);
+            self.multiply_back(s, index, column, scratch, &ahead);
             add_rounded(s, &scratch.work, &scratch.remainder, poly);
         }
     }
@@ -195,12 +192,12 @@ impl ResidueKey {
             #[inline(always)]
             fn run<S: Ifma>(self, s: S) {
                 let Self(key, index, exponent, accumulator, scratch) = self;
-                let mut ahead = key.ahead(index, false);
+                let ahead = key.ahead(index, false);
                 let mut sums = vec![0i128; accumulator.len()];
                 for part in [Part::Half, Part::OtherHalf] {
-                    key.transform_digits(s, exponent, accumulator, scratch, part, &mut ahead);
+                    key.transform_digits(s, exponent, accumulator, scratch, part, &ahead);
                     for (column, sums) in sums.chunks_exact_mut(key.degree).enumerate() {
-                        key.multiply_back(s, index, column, scratch, &mut ahead);
+                        key.multiply_back(s, index, column, scratch, &ahead);
                         for ((sum, &high), &r) in sums.iter_mut().zip(&*scratch.work).zip(&*scratch.remainder) {
                             let t = ((high - r as f64) * (1.0 / M as f64)).round_ties_even();
                             *sum += i128::from(r) + i128::from(M) * (t as i128);
@@ -224,7 +221,7 @@ impl ResidueKey {
         accumulator: &[u64],
         scratch: &mut ResidueScratch,
         part: Part,
-        ahead: &mut KeyAhead<'_>,
+        ahead: &KeyAhead<'_>,
     ) -> f64 {
         let (degree, columns) = (self.degree, self.columns);
         let ResidueScratch { work, spectra, residues, .. } = scratch;
@@ -252,6 +249,8 @@ impl ResidueKey {
                         s.and_u(s.bits(s.add(d, offset)), mask)
                     },
                     &mut residues[at..at + degree],
+                    #[inline(always)]
+                    |units| ahead.worked(s, units),
                 );
                 let mut parts = [0.0; 8];
                 s.store(&mut parts, 0, norm);
@@ -263,7 +262,7 @@ impl ResidueKey {
                     digits,
                     out,
                     #[inline(always)]
-                    || ahead.ask(s),
+                    |units| ahead.worked(s, units),
                 );
             }
         }
@@ -278,7 +277,7 @@ impl ResidueKey {
         index: usize,
         column: usize,
         scratch: &mut ResidueScratch,
-        ahead: &mut KeyAhead<'_>,
+        ahead: &KeyAhead<'_>,
     ) {
         let degree = self.degree;
         let (rows, size) = (self.gadget.level * self.columns, S::LANES * S::LANES);
@@ -295,7 +294,6 @@ impl ResidueKey {
             &self.prime,
             #[inline(always)]
             |square: usize, sums: &mut [S::U; 8]| {
-                ahead.ask(s);
                 let key = &key[square * rows * size..];
                 // Two products of at most (4M) M / 2^52 < M in the high part each keep the reduced sum below 4M.
                 for pair in (0..rows).step_by(2) {
@@ -318,6 +316,8 @@ impl ResidueKey {
                 }
             },
             remainder,
+            #[inline(always)]
+            |units| ahead.worked(s, units),
         );
 
         let key = &self.spectra[start..];
@@ -326,7 +326,6 @@ impl ResidueKey {
             &self.fft,
             #[inline(always)]
             |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
-                ahead.ask(s);
                 let key = &key[square * rows * 2 * size..];
                 for row in 0..rows {
                     let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
@@ -340,6 +339,8 @@ impl ResidueKey {
                 }
             },
             &mut work[..degree],
+            #[inline(always)]
+            |units| ahead.worked(s, units),
         );
     }
 }
@@ -355,76 +356,94 @@ fn torus_of(sum: i128) -> u64 {
     goldilocks::to_torus(sum.rem_euclid(i128::from(goldilocks::P)) as u64)
 }
 
-/// Adds `round(S 2^64 / p)` to every coefficient, S given by its high bits and its remainder.
+/// Rounds S to the torus: `round(S 2^64 / p)`, S given by its high bits S' and its remainder r.
 ///
 /// With j = floor(S / p), the rounded value is `S + floor((S + 2^31 - 1 - j) / 2^32)` mod 2^64: 2^64 / p is
 /// `1 + (1 - 1/p) / 2^32`, and a half cannot occur as p is odd. S is held as `high 2^52 + low`; j from S' may be off by
 /// one, which matters only if the sum of the low parts lies within one of a multiple of 2^32.
-#[inline(always)]
-fn add_rounded<S: Ifma>(s: S, approximate: &[f64], remainder: &[u64], poly: &mut [u64]) {
-    let inverse_m = s.splat(1.0 / M as f64);
-    let inverse_p = s.splat(1.0 / P);
-    let (magic, bias) = (s.splat(MAGIC), s.splat(-2_147_483_648.0));
-    let m = s.splat_u(M);
-    // The quotient carries an offset of 2^51, M of them: (M - 1)/2 2^52 + 2^51.
-    let (high_offset, low_offset) = (s.splat_u(0u64.wrapping_sub((M - 1) / 2)), s.splat_u(1 << 51));
-    let near = s.splat_u(0xFFFF_FFFE);
-    for i in (0..poly.len()).step_by(S::LANES) {
-        let (x, r) = (s.load(approximate, i), s.load_u(remainder, i));
-        let quotient = s.bits(s.fma(s.sub(x, s.int_to_f(r)), inverse_m, magic));
-        let low = s.madd_low(s.sub_u(r, low_offset), quotient, m);
-        let high = s.madd_high(high_offset, quotient, m);
-        let j = s.floor_to_int(s.fma(x, inverse_p, bias));
+struct Rounding<S: Ifma> {
+    inverse_m: S::F,
+    inverse_p: S::F,
+    magic: S::F,
+    bias: S::F,
+    m: S::U,
+    high_offset: S::U,
+    low_offset: S::U,
+    near: S::U,
+}
+
+/// What [`Rounding`] finds.
+struct Rounded<S: Ifma> {
+    torus: S::U,
+    /// Lanes in which `torus` may be off by one.
+    doubtful: u8,
+    high: S::U,
+    low: S::U,
+}
+
+impl<S: Ifma> Rounding<S> {
+    #[inline(always)]
+    fn new(s: S) -> Self {
+        Self {
+            inverse_m: s.splat(1.0 / M as f64),
+            inverse_p: s.splat(1.0 / P),
+            magic: s.splat(MAGIC),
+            bias: s.splat(-2_147_483_648.0),
+            m: s.splat_u(M),
+            // The quotient carries an offset of 2^51, M of them: (M - 1)/2 2^52 + 2^51.
+            high_offset: s.splat_u(0u64.wrapping_sub((M - 1) / 2)),
+            low_offset: s.splat_u(1 << 51),
+            near: s.splat_u(0xFFFF_FFFE),
+        }
+    }
+
+    #[inline(always)]
+    fn round(&self, s: S, x: S::F, r: S::U) -> Rounded<S> {
+        let quotient = s.bits(s.fma(s.sub(x, s.int_to_f(r)), self.inverse_m, self.magic));
+        let low = s.madd_low(s.sub_u(r, self.low_offset), quotient, self.m);
+        let high = s.madd_high(self.high_offset, quotient, self.m);
+        let j = s.floor_to_int(s.fma(x, self.inverse_p, self.bias));
         let rounding = s.sub_u(low, j);
         let sum = s.add_u(low, s.add_u(s.shl_u(high, 52), s.shl_u(high, 20)));
-        let mut torus = s.add_u(sum, s.sar_u(rounding, 32));
-        if s.lanes_without(rounding, near) != 0 {
-            torus = exact_lanes(s, high, low);
-        }
-        s.store_u(poly, i, s.add_u(s.load_u(poly, i), torus));
+        let torus = s.add_u(sum, s.sar_u(rounding, 32));
+        Rounded { torus, doubtful: s.lanes_without(rounding, self.near), high, low }
     }
 }
 
-/// The rare lanes of [`add_rounded`]: all of them, in integers.
+/// Adds the rounded sums to a polynomial.
+#[inline(always)]
+fn add_rounded<S: Ifma>(s: S, approximate: &[f64], remainder: &[u64], poly: &mut [u64]) {
+    let rounding = Rounding::new(s);
+    let mut doubtful = 0;
+    let sums = approximate.chunks_exact(S::LANES).zip(remainder.chunks_exact(S::LANES));
+    for ((x, r), c) in sums.zip(poly.chunks_exact_mut(S::LANES)) {
+        let rounded = rounding.round(s, s.load(x, 0), s.load_u(r, 0));
+        doubtful |= rounded.doubtful;
+        s.store_u(c, 0, s.add_u(s.load_u(c, 0), rounded.torus));
+    }
+    if doubtful != 0 {
+        settle_doubts(s, approximate, remainder, poly);
+    }
+}
+
+/// Puts the doubtful lanes of [`add_rounded`] right, in integers. Few polynomials have any.
 #[cold]
 #[inline(never)]
-fn exact_lanes<S: Simd>(s: S, high: S::U, low: S::U) -> S::U {
-    let (mut highs, mut lows) = ([0; 8], [0; 8]);
-    s.store_u(&mut highs, 0, high);
-    s.store_u(&mut lows, 0, low);
-    let torus: [u64; 8] = std::array::from_fn(|i| {
-        torus_of((i128::from(highs[i].cast_signed()) << 52) + i128::from(lows[i].cast_signed()))
-    });
-    s.load_u(&torus, 0)
-}
-
-/// A double-double vector.
-type Double<S> = (<S as Simd>::F, <S as Simd>::F);
-
-#[inline(always)]
-fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> Double<S> {
-    let sum = s.add(a, b);
-    let b_part = s.sub(sum, a);
-    (sum, s.add(s.sub(a, s.sub(sum, b_part)), s.sub(b, b_part)))
-}
-
-#[inline(always)]
-fn double_add<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
-    let (sum, error) = two_sum(s, a.0, b.0);
-    two_sum(s, sum, s.add(error, s.add(a.1, b.1)))
-}
-
-#[inline(always)]
-fn double_sub<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
-    let zero = s.splat(0.0);
-    double_add(s, a, (s.sub(zero, b.0), s.sub(zero, b.1)))
-}
-
-#[inline(always)]
-fn double_mul<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
-    let product = s.mul(a.0, b.0);
-    let error = s.fma(a.1, b.0, s.fma(a.0, b.1, s.fms(a.0, b.0, product)));
-    two_sum(s, product, error)
+fn settle_doubts<S: Ifma>(s: S, approximate: &[f64], remainder: &[u64], poly: &mut [u64]) {
+    let rounding = Rounding::new(s);
+    let sums = approximate.chunks_exact(S::LANES).zip(remainder.chunks_exact(S::LANES));
+    for ((x, r), c) in sums.zip(poly.chunks_exact_mut(S::LANES)) {
+        let rounded = rounding.round(s, s.load(x, 0), s.load_u(r, 0));
+        let mut words = [[0; 8]; 3];
+        for (words, vector) in words.iter_mut().zip([rounded.torus, rounded.high, rounded.low]) {
+            s.store_u(words, 0, vector);
+        }
+        let [torus, high, low] = words;
+        for (lane, c) in c.iter_mut().enumerate().filter(|(lane, _)| rounded.doubtful >> lane & 1 == 1) {
+            let exact = torus_of((i128::from(high[lane].cast_signed()) << 52) + i128::from(low[lane].cast_signed()));
+            *c = c.wrapping_add(exact).wrapping_sub(torus[lane]);
+        }
+    }
 }
 
 struct Convert<'a> {
@@ -439,100 +458,117 @@ impl IfmaTask for Convert<'_> {
     fn run<S: Ifma>(self, s: S) {
         let Self { key, standard } = self;
         let (degree, columns, size) = (key.degree, key.columns, S::LANES * S::LANES);
-        let (rows, points) = (key.gadget.level * columns, degree / 2);
-        let order = key.fft.order();
-        let factors = key.fft.double_factors();
+        let rows = key.gadget.level * columns;
+        // Standard order is [n][row][column].
+        let start = |index: usize| {
+            let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
+            ((ggsw * columns + column) * rows * degree, row)
+        };
+        let spectra = &mut key.spectra;
+        double::transform(
+            s,
+            &key.fft,
+            standard,
+            centred,
+            1.0 / key.fft.points() as f64,
+            #[inline(always)]
+            |index, position, re, im| {
+                let ((start, row), (square, within)) = (start(index), (position / size, position % size));
+                let at = start + (square * rows + row) * 2 * size + within;
+                spectra[at] = re;
+                spectra[at + size] = im;
+            },
+        );
         let m = Modulus::new(s);
         // The transform's values times 2^52 / N.
         let scale = prime::mul_mod(prime::to_montgomery(1), prime::pow_mod(degree as u64, M - 2));
         let scale = prime::constant(scale).map(|w| s.splat_u(w));
-        // One polynomial a lane: [point][re high, re low, im high, im low][lane].
-        let mut x = AlignedVec::<f64>::zeroed(points * 4 * S::LANES);
         let (mut reduced, mut residues) = (vec![0; degree], vec![0; degree]);
-        let gain = 1.0 / points as f64;
-        for (group, polys) in standard.chunks(S::LANES * degree).enumerate() {
-            for (lane, poly) in polys.chunks_exact(degree).enumerate() {
-                for (j, point) in x.chunks_exact_mut(4 * S::LANES).enumerate() {
-                    for (part, c) in [poly[j], poly[j + points]].into_iter().enumerate() {
-                        let k = centred(c);
-                        let high = k as f64;
-                        point[2 * part * S::LANES + lane] = high * gain;
-                        // |k - high| is at most 2^10: exact, and 2^63 as a double does not leave i128.
-                        point[(2 * part + 1) * S::LANES + lane] = (i128::from(k) - high as i128) as f64 * gain;
-                    }
-                }
+        for (index, poly) in standard.chunks_exact(degree).enumerate() {
+            let (start, row) = start(index);
+            for (r, &c) in reduced.iter_mut().zip(poly) {
+                *r = centred(c).rem_euclid(M.cast_signed()).cast_unsigned();
             }
-            double_forward(s, &factors, &mut x);
-            for (lane, poly) in polys.chunks_exact(degree).enumerate() {
-                // Standard order is [n][row][column].
-                let index = group * S::LANES + lane;
-                let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
-                let start = (ggsw * columns + column) * rows * degree;
-                for (position, &leaf) in order.iter().enumerate() {
-                    let (square, within) = (position / size, position % size);
-                    let at = start + (square * rows + row) * 2 * size + within;
-                    // Normalised: the high part is the sum rounded to nearest.
-                    key.spectra[at] = x[leaf * 4 * S::LANES + lane];
-                    key.spectra[at + size] = x[(leaf * 4 + 2) * S::LANES + lane];
-                }
-                for (r, &c) in reduced.iter_mut().zip(poly) {
-                    *r = centred(c).rem_euclid(M.cast_signed()).cast_unsigned();
-                }
-                prime::forward(
-                    s,
-                    &key.prime,
-                    #[inline(always)]
-                    |i| s.load_u(&reduced, i),
-                    &mut residues,
-                );
-                for (square, words) in residues.chunks_exact(size).enumerate() {
-                    let at = start + (square * rows + row) * size;
-                    for j in (0..size).step_by(S::LANES) {
-                        let scaled = m.product(s, s.load_u(words, j), scale);
-                        let canonical = s.min_u(scaled, s.sub_u(scaled, m.m));
-                        s.store_u(&mut key.residues, at + j, canonical);
-                    }
+            prime::forward(
+                s,
+                &key.prime,
+                #[inline(always)]
+                |i| s.load_u(&reduced, i),
+                &mut residues,
+                |_| (),
+            );
+            for (square, words) in residues.chunks_exact(size).enumerate() {
+                let at = start + (square * rows + row) * size;
+                for j in (0..size).step_by(S::LANES) {
+                    let scaled = m.product(s, s.load_u(words, j), scale);
+                    let canonical = s.min_u(scaled, s.sub_u(scaled, m.m));
+                    s.store_u(&mut key.residues, at + j, canonical);
                 }
             }
         }
     }
 }
 
-#[inline(always)]
-fn load_double<S: Simd>(s: S, x: &[f64], i: usize) -> Double<S> {
-    (s.load(x, 2 * i * S::LANES), s.load(x, (2 * i + 1) * S::LANES))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glovebox_golden::field;
+    use proptest::prelude::*;
 
-#[inline(always)]
-fn store_double<S: Simd>(s: S, x: &mut [f64], i: usize, value: Double<S>) {
-    s.store(x, 2 * i * S::LANES, value.0);
-    s.store(x, (2 * i + 1) * S::LANES, value.1);
-}
+    /// Rounds sums onto a polynomial; returns it and the lanes in doubt.
+    struct Sums<'a> {
+        approximate: &'a [f64],
+        remainder: &'a [u64],
+    }
 
-/// The forward transform in double-double precision, radix 2, one polynomial a lane.
-#[inline(always)]
-fn double_forward<S: Simd>(s: S, factors: &[[f64; 4]], x: &mut [f64]) {
-    let points = x.len() / (4 * S::LANES);
-    let (mut half, mut blocks) = (points / 2, 1);
-    while half > 0 {
-        for (block, f) in factors[blocks..2 * blocks].iter().enumerate() {
-            let re = (s.splat(f[0]), s.splat(f[1]));
-            let im = (s.splat(f[2]), s.splat(f[3]));
-            for i in 2 * block * half..(2 * block + 1) * half {
-                let a = [load_double(s, x, 2 * i), load_double(s, x, 2 * i + 1)];
-                let b = [load_double(s, x, 2 * (i + half)), load_double(s, x, 2 * (i + half) + 1)];
-                let t = [
-                    double_sub(s, double_mul(s, b[0], re), double_mul(s, b[1], im)),
-                    double_add(s, double_mul(s, b[0], im), double_mul(s, b[1], re)),
-                ];
-                for part in 0..2 {
-                    let (sum, difference) = (double_add(s, a[part], t[part]), double_sub(s, a[part], t[part]));
-                    store_double(s, x, 2 * i + part, sum);
-                    store_double(s, x, 2 * (i + half) + part, difference);
-                }
+    impl IfmaTask for Sums<'_> {
+        type Output = (Vec<u64>, u32);
+
+        #[inline(always)]
+        fn run<S: Ifma>(self, s: S) -> Self::Output {
+            let mut poly = vec![7; self.remainder.len()];
+            add_rounded(s, self.approximate, self.remainder, &mut poly);
+            let doubts = (0..poly.len()).step_by(S::LANES).map(|i| {
+                let (x, r) = (s.load(self.approximate, i), s.load_u(self.remainder, i));
+                Rounding::new(s).round(s, x, r).doubtful.count_ones()
+            });
+            (poly, doubts.sum())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_equals_golden_also_where_the_quotient_may_be_off_by_one(
+            multiples in proptest::collection::vec(-(1i128 << 64)..1 << 64, 16),
+            near in proptest::collection::vec(-3i128..4, 16),
+            errors in proptest::collection::vec(-(1i128 << 48)..1 << 48, 16),
+            reduced: bool,
+        ) {
+            let p = i128::from(goldilocks::P);
+            // Sums for which S + 2^31 - j, j = floor(S / p), lies near a multiple of 2^32; lanes of odd index: anywhere.
+            let sums: Vec<i128> = multiples
+                .iter()
+                .zip(&near)
+                .enumerate()
+                .map(|(i, (&multiple, &near))| {
+                    let sum = multiple << 32;
+                    if i % 2 == 1 { sum + (multiple >> 32) } else { sum - (1 << 31) + sum.div_euclid(p) + near }
+                })
+                .collect();
+            let approximate: Vec<f64> = sums.iter().zip(&errors).map(|(&sum, &e)| (sum + e) as f64).collect();
+            let m = i128::from(M);
+            let remainder: Vec<u64> =
+                sums.iter().map(|sum| sum.rem_euclid(m) as u64 + if reduced { 0 } else { M }).collect();
+            let expected: Vec<u64> = sums.iter().map(|sum| field::to_torus(sum.rem_euclid(p) as u64).wrapping_add(7)).collect();
+            for kernel in Kernel::available() {
+                let Some((poly, doubts)) = kernel.run_ifma(Sums { approximate: &approximate, remainder: &remainder })
+                else {
+                    continue;
+                };
+                prop_assert_eq!(&poly, &expected, "{}", kernel.name());
+                // The case is met: one of the two lowest values of seven, in eight lanes.
+                prop_assert!(doubts > 0 || near.iter().step_by(2).all(|n| !(0..2).contains(n)), "{near:?}");
             }
         }
-        half /= 2;
-        blocks *= 2;
     }
 }

@@ -179,6 +179,10 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_mul_epu32(a, b))
     }
     #[inline(always)]
+    fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm256_mul_epi32(a, b))
+    }
+    #[inline(always)]
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
         let below = self.below(a, b);
         intrinsic!(_mm256_blendv_epi8(b, a, below))
@@ -190,6 +194,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
         self.sub_u(a, self.and_u(c, self.below(x, y)))
+    }
+    #[inline(always)]
+    fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        self.sub_u(a, self.and_u(c, intrinsic!(_mm256_cmpgt_epi64(y, x))))
     }
     #[inline(always)]
     fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
@@ -213,8 +221,13 @@ impl Simd for Avx2 {
         });
     }
     #[inline(always)]
+    fn prefetch_far<T>(self, x: &[T], i: usize) {
+        // As `prefetch`.
+        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
+    }
+    #[inline(always)]
     fn prefetch<T>(self, x: &[T], i: usize) {
         // A prefetch reads no memory that the program can observe, whatever the address.
-        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(i).cast()));
     }
 }

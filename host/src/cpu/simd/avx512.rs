@@ -201,6 +201,10 @@ macro_rules! implement {
                 intrinsic!(_mm512_mul_epu32(a, b))
             }
             #[inline(always)]
+            fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
+                intrinsic!(_mm512_mul_epi32(a, b))
+            }
+            #[inline(always)]
             fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
                 intrinsic!(_mm512_min_epu64(a, b))
             }
@@ -211,6 +215,10 @@ macro_rules! implement {
             #[inline(always)]
             fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
                 intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epu64_mask(x, y), a, c))
+            }
+            #[inline(always)]
+            fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+                intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epi64_mask(x, y), a, c))
             }
             #[inline(always)]
             fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
@@ -249,9 +257,14 @@ macro_rules! implement {
                 });
             }
             #[inline(always)]
+            fn prefetch_far<T>(self, x: &[T], i: usize) {
+                // As `prefetch`.
+                intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
+            }
+            #[inline(always)]
             fn prefetch<T>(self, x: &[T], i: usize) {
                 // A prefetch reads no memory that the program can observe, whatever the address.
-                intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
+                intrinsic!(_mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(i).cast()));
             }
         }
     };

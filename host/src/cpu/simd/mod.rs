@@ -60,6 +60,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `a * b - c`, as `fma`.
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a * b` and its rounding error, exactly.
+    #[inline(always)]
+    fn exact_product(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {
+        let product = self.mul(a, b);
+        (product, self.fms(a, b, product))
+    }
     /// The nearest integers.
     fn round(self, a: Self::F) -> Self::F;
     /// Transposes the square of the first `LANES` vectors.
@@ -87,20 +93,26 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn low_halves(self, a: Self::U, b: Self::U) -> Self::U;
     /// Products of the low 32 bits.
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U;
+    /// Products of the low 32 bits, signed.
+    fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U;
     /// The smaller, unsigned.
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// `a + c` in lanes where `x < y` unsigned, else `a`.
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// `a - c` in lanes where `x < y` unsigned, else `a`.
     fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
+    /// `a - c` in lanes where `x < y` signed, else `a`.
+    fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// `b` in lanes where `x == y`, else `a`.
     fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// Low 64 bits of products.
     fn mul_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// Transposes the square of the first `LANES` vectors.
     fn transpose_u(self, rows: &mut [Self::U; 8]);
-    /// Asks for the cache line that holds `x[i]`, in the second-level cache.
+    /// Asks for the cache line that holds `x[i]`, in all caches.
     fn prefetch<T>(self, x: &[T], i: usize);
+    /// As `prefetch`, but not in the first-level cache.
+    fn prefetch_far<T>(self, x: &[T], i: usize);
 }
 
 /// 52-bit multiply-accumulate, for transforms modulo primes below 2^50.

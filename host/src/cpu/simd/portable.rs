@@ -66,6 +66,21 @@ impl Simd for Portable {
         self.sub(c, self.mul(a, b))
     }
     #[inline(always)]
+    fn exact_product(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {
+        // Without fused products: halves of 26 bits (Dekker, Numerische Mathematik 18, 1971).
+        let halves = |x: [f64; 4]| {
+            let high = x.map(|x| {
+                let wide = x * 134_217_729.0;
+                wide - (wide - x)
+            });
+            (high, self.sub(x, high))
+        };
+        let (product, (a_high, a_low), (b_high, b_low)) = (self.mul(a, b), halves(a), halves(b));
+        let error = self.sub(self.mul(a_high, b_high), product);
+        let error = self.add(self.add(error, self.mul(a_high, b_low)), self.mul(a_low, b_high));
+        (product, self.add(error, self.mul(a_low, b_low)))
+    }
+    #[inline(always)]
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         self.sub(self.mul(a, b), c)
     }
@@ -142,6 +157,10 @@ impl Simd for Portable {
         map2(a, b, |a, b| (a & 0xFFFF_FFFF) * (b & 0xFFFF_FFFF))
     }
     #[inline(always)]
+    fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| (i64::from(a as i32) * i64::from(b as i32)).cast_unsigned())
+    }
+    #[inline(always)]
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
         map2(a, b, u64::min)
     }
@@ -152,6 +171,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
         std::array::from_fn(|i| if x[i] < y[i] { a[i].wrapping_sub(c[i]) } else { a[i] })
+    }
+    #[inline(always)]
+    fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        std::array::from_fn(|i| if x[i].cast_signed() < y[i].cast_signed() { a[i].wrapping_sub(c[i]) } else { a[i] })
     }
     #[inline(always)]
     fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
@@ -167,4 +190,6 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn prefetch<T>(self, _: &[T], _: usize) {}
+    #[inline(always)]
+    fn prefetch_far<T>(self, _: &[T], _: usize) {}
 }
