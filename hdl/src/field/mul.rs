@@ -7,10 +7,12 @@
 //! Reset:     none
 //! Limits:    none
 
-use super::{Canonical, LIMB, Product16};
+use super::product::ROWS;
+use super::{Canonical, LIMB, Product64};
 use crate::prelude::*;
 
-/// The product in limb form: 16 products of 16 bits, columns, limbs. No carry crosses a limb.
+/// The product in limb form: rows of small products, cut into slices of 32 bits, three slices a sum. No carry crosses a
+/// limb.
 #[derive(LogicBlock, Default)]
 pub struct MulLimbs {
     /// Rising edge.
@@ -21,73 +23,76 @@ pub struct MulLimbs {
     pub b_in: Signal<In, U<64>>,
     /// Product, within [`super::limbs::Bound::PRODUCT`].
     pub limb_out: [Signal<Out, S<LIMB>>; 3],
-    /// Part 4i + j is limb i of a times limb j of b.
-    s2_part: [Product16; 16],
-    s3_edge: Reg<S<34>>,
-    s3_column: [Reg<U<34>>; 5],
+    s2_product: Product64,
+    row: [Signal<Local, U<128>>; ROWS],
+    /// Slice `4 r + c` is bits 32 c and up of row r.
+    slice: [Signal<Local, U<34>>; 28],
+    /// Slices of rows 0, 3, 4 at both ends, of rows 0, 1, 2 in the middle.
+    s3_first: [Reg<U<34>>; 4],
+    /// Slices of rows 3, 4, 5 in the middle.
+    s3_second: [Reg<U<34>>; 2],
+    /// Slices of row 6 in the middle.
+    s3_last: [Reg<U<34>>; 2],
+    /// Row 1 at the upper end.
+    s3_edge: Reg<U<34>>,
     s4_limb: [Reg<S<LIMB>>; 3],
-    a_part: [Signal<Local, U<16>>; 4],
-    b_part: [Signal<Local, U<16>>; 4],
-    part: [Signal<Local, U<34>>; 16],
-    signed_part: [Signal<Local, U<33>>; 2],
-    column_low: [Signal<Local, U<33>>; 3],
-    column_high: [Signal<Local, U<19>>; 3],
-    whole: [Signal<Local, U<35>>; 2],
+    first: [Signal<Local, U<35>>; 4],
+    second: [Signal<Local, U<35>>; 2],
+    last: [Signal<Local, U<35>>; 2],
+    beyond: Signal<Local, U<35>>,
 }
 
 impl MulLimbs {
     /// Cycles from factors to limbs.
-    pub const LATENCY: usize = 4;
+    pub const LATENCY: usize = Product64::LATENCY + 2;
 }
 
 impl Logic for MulLimbs {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, s3_edge);
-        for i in 0..4 {
-            self.a_part[i].next = self.a_in.val().get_bits::<16>(i * 16);
-            self.b_part[i].next = self.b_in.val().get_bits::<16>(i * 16);
+        clock!(self, clock, s2_product, s3_edge);
+        // 2: rows that add up to the product.
+        self.s2_product.a_in.next = self.a_in.val();
+        self.s2_product.b_in.next = self.b_in.val();
+        for r in 0..7 {
+            self.row[r].next = self.s2_product.row_out[r].val();
+            for c in 0..4 {
+                self.slice[r * 4 + c].next = self.row[r].val().get_bits::<32>(c * 32).to_bits::<34>();
+            }
         }
-        // 2: part 4i + j has weight 2^(16 (i + j)).
-        for i in 0..16 {
-            self.s2_part[i].clock.next = self.clock.val();
-            self.s2_part[i].a_in.next = self.a_part[i / 4].val();
-            self.s2_part[i].b_in.next = self.b_part[i % 4].val();
-            self.part[i].next = self.s2_part[i].product_out.val().to_bits::<34>();
+        // 3: three slices a sum.
+        for c in 0..4 {
+            self.s3_first[c].clock.next = self.clock.val();
+            self.first[c].next = self.s3_first[c].q.val().to_bits::<35>();
         }
-        // 3: columns of equal weight; weight 2^96 is -1 and joins weight 1.
-        self.signed_part[0].next = self.s2_part[0].product_out.val().to_bits::<33>();
-        self.signed_part[1].next = self.s2_part[15].product_out.val().to_bits::<33>();
-        self.s3_edge.d.next = signed_cast(self.signed_part[0].val()).to_bits::<34>()
-            - signed_cast(self.signed_part[1].val()).to_bits::<34>();
-        for i in 0..5 {
-            self.s3_column[i].clock.next = self.clock.val();
+        for c in 0..2 {
+            self.s3_first[c * 3].d.next =
+                self.slice[c * 3].val() + self.slice[12 + c * 3].val() + self.slice[16 + c * 3].val();
+            self.s3_first[c + 1].d.next =
+                self.slice[c + 1].val() + self.slice[4 + c + 1].val() + self.slice[8 + c + 1].val();
+            self.s3_second[c].clock.next = self.clock.val();
+            self.s3_second[c].d.next =
+                self.slice[12 + c + 1].val() + self.slice[16 + c + 1].val() + self.slice[20 + c + 1].val();
+            self.second[c].next = self.s3_second[c].q.val().to_bits::<35>();
+            self.s3_last[c].clock.next = self.clock.val();
+            self.s3_last[c].d.next = self.slice[24 + c + 1].val();
+            self.last[c].next = self.s3_last[c].q.val().to_bits::<35>();
         }
-        self.s3_column[0].d.next = self.part[1].val() + self.part[4].val();
-        self.s3_column[1].d.next = self.part[2].val() + self.part[5].val() + self.part[8].val();
-        self.s3_column[2].d.next =
-            (self.part[3].val() + self.part[6].val()) + (self.part[9].val() + self.part[12].val());
-        self.s3_column[3].d.next = self.part[7].val() + self.part[10].val() + self.part[13].val();
-        self.s3_column[4].d.next = self.part[11].val() + self.part[14].val();
-        // 4: odd columns straddle two limbs.
-        for i in 0..3 {
-            self.column_low[i].next = self.s3_column[i * 2].q.val().get_bits::<16>(0).to_bits::<33>() << 16;
-            self.column_high[i].next = self.s3_column[i * 2].q.val().get_bits::<18>(16).to_bits::<19>();
-            self.s4_limb[i].clock.next = self.clock.val();
-            self.limb_out[i].next = self.s4_limb[i].q.val();
+        self.s3_edge.d.next = self.slice[7].val();
+        self.beyond.next = self.s3_edge.q.val().to_bits::<35>();
+        // 4: limbs; weight 2^96 is -1 and joins weight 1.
+        for c in 0..3 {
+            self.s4_limb[c].clock.next = self.clock.val();
+            self.limb_out[c].next = self.s4_limb[c].q.val();
         }
-        for i in 0..2 {
-            self.whole[i].next = self.s3_column[i * 2 + 1].q.val().to_bits::<35>();
+        self.s4_limb[0].d.next = signed_cast(self.first[0].val()).to_bits::<LIMB>()
+            - signed_cast(self.first[3].val()).to_bits::<LIMB>()
+            - signed_cast(self.beyond.val()).to_bits::<LIMB>();
+        for c in 0..2 {
+            self.s4_limb[c + 1].d.next = signed_cast(self.first[c + 1].val()).to_bits::<LIMB>()
+                + signed_cast(self.second[c].val()).to_bits::<LIMB>()
+                + signed_cast(self.last[c].val()).to_bits::<LIMB>();
         }
-        self.s4_limb[0].d.next = self.s3_edge.q.val().to_bits::<LIMB>()
-            + signed_cast(self.column_low[0].val()).to_bits::<LIMB>()
-            - signed_cast(self.column_high[2].val()).to_bits::<LIMB>();
-        self.s4_limb[1].d.next = signed_cast(self.whole[0].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_low[1].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_high[0].val()).to_bits::<LIMB>();
-        self.s4_limb[2].d.next = signed_cast(self.whole[1].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_low[2].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_high[1].val()).to_bits::<LIMB>();
     }
 }
 
