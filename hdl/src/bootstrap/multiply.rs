@@ -7,7 +7,7 @@
 //!
 //! Range:     digits any `S<LIMB>`; key words any; x limbs within 2^33; q limbs within [`Multiply::bound`]
 //! Handshake: none; free running, one point per cycle; x comes [`Multiply::X_AFTER`] cycles behind digits and key
-//! Latency:   9 cycles
+//! Latency:   10 cycles
 //! Reset:     none
 //! Limits:    none
 

@@ -3,7 +3,7 @@
 //! product = a * b mod p
 //! Range:     a, b any 64-bit words; product in limbs ([`MulLimbs`]) or canonical ([`ModMul`])
 //! Handshake: none; free running
-//! Latency:   4 cycles to limbs, 8 to a canonical word; accepts one pair per cycle
+//! Latency:   5 cycles to limbs, 9 to a canonical word; accepts one pair per cycle
 //! Reset:     none
 //! Limits:    none
 
@@ -11,8 +11,8 @@ use super::product::ROWS;
 use super::{Canonical, LIMB, Product64};
 use crate::prelude::*;
 
-/// The product in limb form: rows of small products, cut into slices of 32 bits, three slices a sum. No carry crosses a
-/// limb.
+/// The product in limb form: rows of small products, cut into slices of 32 bits, two slices a sum, because the way out of
+/// a DSP block is long. No carry crosses a limb.
 #[derive(LogicBlock, Default)]
 pub struct MulLimbs {
     /// Rising edge.
@@ -26,72 +26,89 @@ pub struct MulLimbs {
     s2_product: Product64,
     row: [Signal<Local, U<128>>; ROWS],
     /// Slice `4 r + c` is bits 32 c and up of row r.
-    slice: [Signal<Local, U<34>>; 28],
-    /// Slices of rows 0, 3, 4 at both ends, of rows 0, 1, 2 in the middle.
-    s3_first: [Reg<U<34>>; 4],
-    /// Slices of rows 3, 4, 5 in the middle.
-    s3_second: [Reg<U<34>>; 2],
-    /// Slices of row 6 in the middle.
-    s3_last: [Reg<U<34>>; 2],
-    /// Row 1 at the upper end.
-    s3_edge: Reg<U<34>>,
-    s4_limb: [Reg<S<LIMB>>; 3],
-    first: [Signal<Local, U<35>>; 4],
-    second: [Signal<Local, U<35>>; 2],
-    last: [Signal<Local, U<35>>; 2],
-    beyond: Signal<Local, U<35>>,
+    slice: [Signal<Local, U<33>>; 28],
+    /// Slices c of rows 0 and 1, but of row 0 alone at both ends.
+    s3_01: [Reg<U<33>>; 4],
+    /// Slices c of rows 3 and 4.
+    s3_34: [Reg<U<33>>; 4],
+    /// The middle slices of row 2.
+    s3_2: [Reg<U<33>>; 2],
+    /// The middle slices of rows 5 and 6.
+    s3_56: [Reg<U<33>>; 2],
+    /// The upper end of row 1.
+    s3_1: Reg<U<33>>,
+    wide_01: [Signal<Local, U<35>>; 4],
+    wide_34: [Signal<Local, U<35>>; 4],
+    wide_2: [Signal<Local, U<35>>; 2],
+    wide_56: [Signal<Local, U<35>>; 2],
+    /// Slices c of rows 0, 3, 4 at both ends, of rows 0, 1, 2 in the middle.
+    s4_first: [Reg<U<35>>; 4],
+    /// The middle slices of rows 3, 4, 5, 6.
+    s4_second: [Reg<U<35>>; 2],
+    s4_1: Reg<U<33>>,
+    s5_limb: [Reg<S<LIMB>>; 3],
+    first: [Signal<Local, U<36>>; 4],
+    second: [Signal<Local, U<36>>; 2],
+    beyond: Signal<Local, U<34>>,
 }
 
 impl MulLimbs {
     /// Cycles from factors to limbs.
-    pub const LATENCY: usize = Product64::LATENCY + 2;
+    pub const LATENCY: usize = Product64::LATENCY + 3;
 }
 
 impl Logic for MulLimbs {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, s2_product, s3_edge);
+        clock!(self, clock, s2_product, s3_1, s4_1);
         // 2: rows that add up to the product.
         self.s2_product.a_in.next = self.a_in.val();
         self.s2_product.b_in.next = self.b_in.val();
         for r in 0..7 {
             self.row[r].next = self.s2_product.row_out[r].val();
             for c in 0..4 {
-                self.slice[r * 4 + c].next = self.row[r].val().get_bits::<32>(c * 32).to_bits::<34>();
+                self.slice[r * 4 + c].next = self.row[r].val().get_bits::<32>(c * 32).to_bits::<33>();
             }
         }
-        // 3: three slices a sum.
+        // 3 and 4: sums of equal weight.
         for c in 0..4 {
-            self.s3_first[c].clock.next = self.clock.val();
-            self.first[c].next = self.s3_first[c].q.val().to_bits::<35>();
+            self.s3_01[c].clock.next = self.clock.val();
+            self.s3_34[c].clock.next = self.clock.val();
+            self.s3_34[c].d.next = self.slice[12 + c].val() + self.slice[16 + c].val();
+            self.wide_01[c].next = self.s3_01[c].q.val().to_bits::<35>();
+            self.wide_34[c].next = self.s3_34[c].q.val().to_bits::<35>();
+            self.s4_first[c].clock.next = self.clock.val();
+            self.first[c].next = self.s4_first[c].q.val().to_bits::<36>();
         }
+        self.s3_1.d.next = self.slice[7].val();
+        self.s4_1.d.next = self.s3_1.q.val();
+        self.beyond.next = self.s4_1.q.val().to_bits::<34>();
         for c in 0..2 {
-            self.s3_first[c * 3].d.next =
-                self.slice[c * 3].val() + self.slice[12 + c * 3].val() + self.slice[16 + c * 3].val();
-            self.s3_first[c + 1].d.next =
-                self.slice[c + 1].val() + self.slice[4 + c + 1].val() + self.slice[8 + c + 1].val();
-            self.s3_second[c].clock.next = self.clock.val();
-            self.s3_second[c].d.next =
-                self.slice[12 + c + 1].val() + self.slice[16 + c + 1].val() + self.slice[20 + c + 1].val();
-            self.second[c].next = self.s3_second[c].q.val().to_bits::<35>();
-            self.s3_last[c].clock.next = self.clock.val();
-            self.s3_last[c].d.next = self.slice[24 + c + 1].val();
-            self.last[c].next = self.s3_last[c].q.val().to_bits::<35>();
+            self.s3_01[c * 3].d.next = self.slice[c * 3].val();
+            self.s4_first[c * 3].d.next = self.wide_01[c * 3].val() + self.wide_34[c * 3].val();
+            self.s3_01[c + 1].d.next = self.slice[c + 1].val() + self.slice[c + 5].val();
+            self.s3_2[c].clock.next = self.clock.val();
+            self.s3_2[c].d.next = self.slice[c + 9].val();
+            self.wide_2[c].next = self.s3_2[c].q.val().to_bits::<35>();
+            self.s4_first[c + 1].d.next = self.wide_01[c + 1].val() + self.wide_2[c].val();
+            self.s3_56[c].clock.next = self.clock.val();
+            self.s3_56[c].d.next = self.slice[c + 21].val() + self.slice[c + 25].val();
+            self.wide_56[c].next = self.s3_56[c].q.val().to_bits::<35>();
+            self.s4_second[c].clock.next = self.clock.val();
+            self.s4_second[c].d.next = self.wide_34[c + 1].val() + self.wide_56[c].val();
+            self.second[c].next = self.s4_second[c].q.val().to_bits::<36>();
         }
-        self.s3_edge.d.next = self.slice[7].val();
-        self.beyond.next = self.s3_edge.q.val().to_bits::<35>();
-        // 4: limbs; weight 2^96 is -1 and joins weight 1.
+        // 5: limbs; weight 2^96 is -1 and joins weight 1.
         for c in 0..3 {
-            self.s4_limb[c].clock.next = self.clock.val();
-            self.limb_out[c].next = self.s4_limb[c].q.val();
+            self.s5_limb[c].clock.next = self.clock.val();
+            self.limb_out[c].next = self.s5_limb[c].q.val();
         }
-        self.s4_limb[0].d.next = signed_cast(self.first[0].val()).to_bits::<LIMB>()
+        self.s5_limb[0].d.next = signed_cast(self.first[0].val()).to_bits::<LIMB>()
             - signed_cast(self.first[3].val()).to_bits::<LIMB>()
             - signed_cast(self.beyond.val()).to_bits::<LIMB>();
         for c in 0..2 {
-            self.s4_limb[c + 1].d.next = signed_cast(self.first[c + 1].val()).to_bits::<LIMB>()
-                + signed_cast(self.second[c].val()).to_bits::<LIMB>()
-                + signed_cast(self.last[c].val()).to_bits::<LIMB>();
+            self.s5_limb[c + 1].d.next = signed_cast(self.first[c + 1].val()).to_bits::<LIMB>()
+                + signed_cast(self.second[c].val()).to_bits::<LIMB>();
         }
     }
 }

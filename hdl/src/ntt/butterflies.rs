@@ -4,7 +4,7 @@
 //! q = [y0 + y1 + y2 + y3, (y0 + y2) - (y1 + y3), (y0 - y2) + r (y1 - y3), (y0 - y2) - r (y1 - y3)] mod p
 //! Range:     d, w any 64-bit words; q in [0, p)
 //! Handshake: none; free running, four words per cycle
-//! Latency:   10 cycles
+//! Latency:   11 cycles
 //! Reset:     none
 //! Limits:    none
 //!
