@@ -3,6 +3,7 @@
 mod axi;
 pub mod card;
 mod error;
+pub mod formal;
 pub mod synthesis;
 pub mod verilator;
 

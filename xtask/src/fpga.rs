@@ -172,7 +172,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
         for path in report.critical_paths.iter().filter_map(CriticalPath::text).take(1) {
             writeln!(lines, "  slowest path     {path}")?;
         }
-        writeln!(lines, "  {:<16} {slowest:>7.1} MHz, placed and routed (asked: {} MHz)", "Fmax", place_and_route.target_mhz)?;
+        writeln!(
+            lines,
+            "  {:<16} {slowest:>7.1} MHz, placed and routed (asked: {} MHz)",
+            "Fmax", place_and_route.target_mhz
+        )?;
     }
     println!("{lines}logs and netlist: {}", folder.display());
     Ok(())

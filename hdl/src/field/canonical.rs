@@ -75,8 +75,7 @@ impl Logic for Fold {
         self.s3_low.d.next = self.s2_low_low.val();
         // A sum is all ones when its operands are each other's complement: no carry to wait for.
         self.carried.next = self.s2_low.q.val().get_bits::<9>(32).to_bits::<32>();
-        self.differs.next =
-            unsigned_cast(self.s2_high.q.val().get_bits::<32>(0)) ^ unsigned_cast(self.carried.val());
+        self.differs.next = unsigned_cast(self.s2_high.q.val().get_bits::<32>(0)) ^ unsigned_cast(self.carried.val());
         self.s3_high_is_ones.d.next = self.differs.val().all();
         self.high_is_ones_out.next = self.s3_high_is_ones.q.val();
         self.early_low_out.next = self.s2_low_low.val();

@@ -67,9 +67,16 @@ impl Logic for Product64 {
     }
     fn hdl(&self) -> Verilog {
         let pins = |port: char, of: &str, index: &str| {
-            let bits: Vec<String> = (0..18)
-                .map(|i| if i < 16 { format!(".{port}{i}({of}[16 * {index} + {i}])") } else { format!(".{port}{i}(1'b0)") })
-                .collect();
+            let bits: Vec<String> =
+                (0..18)
+                    .map(|i| {
+                        if i < 16 {
+                            format!(".{port}{i}({of}[16 * {index} + {i}])")
+                        } else {
+                            format!(".{port}{i}(1'b0)")
+                        }
+                    })
+                    .collect();
             format!("    {},\n", bits.join(", "))
         };
         let product: Vec<String> = (0..32).map(|i| format!(".P{i}(part[32 * (4 * i + j) + {i}])")).collect();

@@ -43,7 +43,9 @@ impl RowPlan {
     /// Cycles from a row's input to its output, for the same beat.
     pub fn latency(&self) -> usize {
         match self {
-            Self::Select { exponents } => SelectShift::latency(exponents.iter().map(|list| taps(list)).max().unwrap_or(1)),
+            Self::Select { exponents } => {
+                SelectShift::latency(exponents.iter().map(|list| taps(list)).max().unwrap_or(1))
+            }
             Self::Sdf { depth } => depth + super::row::Sdf::LATENCY_BEYOND_DEPTH,
             Self::Fixed { .. } => ShiftButterfly::LATENCY,
         }

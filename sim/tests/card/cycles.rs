@@ -86,5 +86,8 @@ fn bootstraps_take_the_cycles_of_the_committed_baseline() {
         let [rotation, bsk, ksk] = std::array::from_fn(|i| after[i] - before[i]);
         let _ = writeln!(table, "8 256 5 {count} {} {rotation} {bsk} {ksk}", done.cycles);
     }
-    assert_eq!(table, BOOTSTRAPS, "if the change is meant, replace sim/tests/card/bootstrap_baseline.txt by the left side");
+    assert_eq!(
+        table, BOOTSTRAPS,
+        "if the change is meant, replace sim/tests/card/bootstrap_baseline.txt by the left side"
+    );
 }
