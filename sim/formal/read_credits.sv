@@ -32,13 +32,13 @@ always @* if (started) begin
 end
 
 // An address stays until it is taken.
-reg stalled = 1'b0;
+reg kept = 1'b0;
 reg [71:0] offered;
 always @(posedge clock) begin
-  stalled <= arvalid & ~arready & ~reset;
+  kept <= arvalid & ~arready & ~reset;
   offered <= {arlen, araddr};
 end
-always @* if (started && stalled) assert (arvalid && {arlen, araddr} == offered);
+always @* if (started && kept) assert (arvalid && {arlen, araddr} == offered);
 
 always @(posedge clock) begin
   cover (started && free < 16 && arvalid && !dropped);

@@ -39,12 +39,11 @@ fn verilog<B: Block>(build: impl FnOnce() -> B + Send + 'static) -> String {
 }
 
 fn prove(set: &Set) {
-    let problem = |verilog| {
-        Problem { top: TOP, verilog, properties: set.properties, defines: &set.defines, cut: set.cut }
-            .checker()
-            .unwrap()
+    let checker_of = |verilog: &str| {
+        let problem = Problem { top: TOP, verilog, properties: set.properties, defines: &set.defines, cut: set.cut };
+        problem.checker().unwrap()
     };
-    let checker = problem(&set.verilog);
+    let checker = checker_of(&set.verilog);
     for question in
         [Question::Bounded(set.induction + 2), Question::Induction(set.induction), Question::Cover(set.cover)]
     {
@@ -55,7 +54,8 @@ fn prove(set: &Set) {
     }
     for (sound, broken) in set.defects {
         assert_eq!(set.verilog.matches(sound).count(), 1, "`{sound}` is not there once:\n{}", set.verilog);
-        let answer = problem(&set.verilog.replacen(sound, broken, 1)).ask(Question::Bounded(DEFECT_CYCLES)).unwrap();
+        let defective = checker_of(&set.verilog.replacen(sound, broken, 1));
+        let answer = defective.ask(Question::Bounded(DEFECT_CYCLES)).unwrap();
         assert!(matches!(answer, Answer::Fails(_)), "`{broken}` in place of `{sound}` is not seen");
     }
 }
@@ -97,7 +97,7 @@ fn word_fifo_keeps_room_order_and_count() {
         cut: &["memory"],
         induction: 2,
         cover: 16,
-        defects: &[("(held_q < limit)", "1'd1"), ("(|held_q) & ", "")],
+        defects: &[("(|held_q) & ", ""), ("held_d = (held_q - 7'd1)", "held_d = (held_q - 7'd2)")],
     });
 }
 
