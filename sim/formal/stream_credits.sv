@@ -1,7 +1,8 @@
 // Properties of a transform's buffers (glovebox_hdl::ntt::NttStream), put inside the generated module; the pipe and both
 // memories are cut out.
 //
-// Assumed: reset in the first cycle; the pipe gives back as many beats as it was given, at any later time.
+// Assumed: reset in the first cycle, held until the pipe is empty; the pipe gives back as many beats as it was given, at any
+// later time.
 
 reg started = 1'b0;
 always @(posedge clock) started <= 1'b1;
