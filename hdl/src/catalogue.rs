@@ -4,7 +4,7 @@ use crate::HdlError;
 use crate::bootstrap::{BootstrapEngine, DatapathBench, Shape};
 use crate::card::{GloveboxCard, RING_PAIRS};
 use crate::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
-use crate::ntt::{NttStream, Plan, Transform};
+use crate::ntt::{Butterflies, NttStream, Plan, Transform};
 use crate::prelude::*;
 use crate::verilog::generate;
 
@@ -17,14 +17,25 @@ pub const DEGREES: [usize; 3] = [256, 1024, 2048];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Field,
+    Multiplier,
+    Butterflies,
     Datapath,
     Bootstrap,
     Ntt(Transform),
     Card,
 }
 
-const KINDS: [(&str, Kind); 6] = [
+impl Kind {
+    /// Whether the design has neither lanes nor degree.
+    fn is_fixed(self) -> bool {
+        matches!(self, Self::Field | Self::Multiplier | Self::Butterflies | Self::Datapath)
+    }
+}
+
+const KINDS: [(&str, Kind); 8] = [
     ("field", Kind::Field),
+    ("multiplier", Kind::Multiplier),
+    ("butterflies", Kind::Butterflies),
     ("bootstrap-lanes", Kind::Datapath),
     ("bootstrap", Kind::Bootstrap),
     ("ntt-forward", Kind::Ntt(Transform::Forward)),
@@ -56,7 +67,7 @@ impl Design {
             let known = KINDS.map(|k| k.0).join(", ");
             return Err(HdlError::UnknownDesign { name: name.to_string(), known });
         };
-        if matches!(kind, Kind::Field | Kind::Datapath) {
+        if kind.is_fixed() {
             let top = format!("glovebox_{}", name.replace('-', "_"));
             return Ok(Self { name, top, lanes: 1, degree: 0, kind });
         }
@@ -84,7 +95,7 @@ impl Design {
     pub fn all() -> Vec<Self> {
         let mut all = vec![];
         for (name, kind) in KINDS {
-            if matches!(kind, Kind::Field | Kind::Datapath) {
+            if kind.is_fixed() {
                 all.extend(Self::new(name, 1, 0));
                 continue;
             }
@@ -140,12 +151,25 @@ impl Design {
             return generate(&self.top, &comment, move || BootstrapEngine::new(&shape));
         }
         let Some(plan) = self.plan() else {
-            let comment = "Glovebox: arithmetic blocks in Z_p, p = 2^64 - 2^32 + 1, side by side for tests.";
-            if self.kind == Kind::Datapath {
-                let comment = "Glovebox: lane blocks of the bootstrap side by side for tests.";
-                return generate(&self.top, comment, DatapathBench::new);
-            }
-            return generate(&self.top, comment, FieldBench::new);
+            let field = "Z_p, p = 2^64 - 2^32 + 1";
+            return match self.kind {
+                Kind::Multiplier => {
+                    let comment = format!("Glovebox: product of two words in {field}.");
+                    generate(&self.top, &comment, ModMul::default)
+                }
+                Kind::Butterflies => {
+                    let comment = format!("Glovebox: general product and 4-point transform of four words in {field}.");
+                    generate(&self.top, &comment, Butterflies::default)
+                }
+                Kind::Datapath => {
+                    let comment = "Glovebox: lane blocks of the bootstrap side by side for tests.";
+                    generate(&self.top, comment, DatapathBench::new)
+                }
+                _ => {
+                    let comment = format!("Glovebox: arithmetic blocks in {field}, side by side for tests.");
+                    generate(&self.top, &comment, FieldBench::new)
+                }
+            };
         };
         let what = match plan.transform {
             Transform::Forward => "forward negacyclic NTT: natural order in, bit-reversed out",
@@ -285,7 +309,7 @@ mod tests {
         assert!(Design::new("bootstrap", 128, 256).unwrap_err().to_string().contains("1024, 2048"));
         assert!(Design::new("card", 128, 256).unwrap_err().to_string().contains("1024, 2048"));
         // All lanes and degrees, but the bootstrap's shortest frame.
-        assert_eq!(Design::all().len(), 2 + 4 * 4 * 3 - 2);
+        assert_eq!(Design::all().len(), 4 + 4 * 4 * 3 - 2);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const SHIFT_REGISTER_MAX: usize = 16;
 /// Latency:   `depth` cycles, at least 1
 /// Reset:     none; `depth` cycles of arbitrary values come out first
 /// Limits:    one clock; the memory form reads and writes different addresses in a cycle, so that it maps to plain
-///            two-port block memory
+///            two-port block memory, whose slow output goes straight to a register
 ///
 /// Balance pipelines with `DelayLine::new(X::LATENCY)`, never by counted flops.
 #[derive(LogicBlock)]
@@ -65,22 +65,28 @@ impl<T: Synth> Logic for DelayLine<T> {
             }
             let _ = write!(text, "  q <= s{}_d;\nend\n", depth - 1);
         } else {
-            let bits = usize::BITS as usize - (depth - 1).leading_zeros() as usize;
-            let last = depth - 1;
+            // The memory holds all but the last cycle, which is its output register.
+            let held = depth - 1;
+            let bits = usize::BITS as usize - (held - 1).leading_zeros() as usize;
             let _ = write!(
                 text,
                 "\
-// {depth} cycles: write at `head`, read the oldest word just ahead of it.
+// {depth} cycles: write at `head`, read the oldest word just ahead of it, and a register behind the memory.
 (* no_rw_check *) reg [{w}:0] mem [0:{last}];
+reg [{w}:0] oldest;
 reg [{b}:0] head;
-wire [{b}:0] tail = (head >= {bits}'d{last}) ? {bits}'d0 : (head + {bits}'d1);
+reg [{b}:0] tail;
 initial head = {bits}'d0;
+initial tail = {bits}'d1;
 always @(posedge clock) begin
   head <= tail;
+  tail <= (tail >= {bits}'d{last}) ? {bits}'d0 : (tail + {bits}'d1);
   mem[head] <= d;
-  q <= mem[tail];
+  oldest <= mem[tail];
+  q <= oldest;
 end
 ",
+                last = held - 1,
                 w = width - 1,
                 b = bits - 1,
             );
@@ -153,11 +159,11 @@ impl<const WIDTH: usize, const ADDRESS: usize> Logic for Rom<WIDTH, ADDRESS> {
 /// One of several words, by number.
 ///
 /// q = d[select]
-/// Range:     any word; a number past the last gives the last
+/// Range:     any word; numbers below the count of words
 /// Handshake: none
 /// Latency:   0, combinational
 /// Reset:     none
-/// Limits:    at most 32 words
+/// Limits:    at most 32 words; a number past the last gives any of them (unchecked)
 #[derive(LogicBlock)]
 pub struct Choose<T: Synth> {
     /// Number of the word wanted.
@@ -188,15 +194,26 @@ impl<T: Synth> Logic for Choose<T> {
         self.q.connect();
     }
     fn hdl(&self) -> Verilog {
-        let last = self.d.len() - 1;
-        if last == 0 {
-            return Verilog::Custom("assign q = d_0;\n".to_string());
+        // A tree of two-way choices, one bit of the number a level: the least depth, and no decoder.
+        let mut text = String::new();
+        let mut words: Vec<String> = (0..self.d.len()).map(|i| format!("d_{i}")).collect();
+        let mut level = 0;
+        while words.len() > 1 {
+            let pairs = words.chunks(2).enumerate().map(|(i, pair)| match pair {
+                [even, odd] => {
+                    let name = format!("level_{level}_{i}");
+                    let _ = writeln!(text, "wire [{}:0] {name} = select[{level}] ? {odd} : {even};", T::BITS - 1);
+                    name
+                }
+                _ => pair.concat(),
+            });
+            words = pairs.collect();
+            level += 1;
         }
-        let mut text = String::from("always @* begin\n  case (select)\n");
-        for i in 0..last {
-            let _ = writeln!(text, "    5'd{i}: q = d_{i};");
+        let _ = writeln!(text, "assign q = {};", words[0]);
+        if level < 5 {
+            let _ = writeln!(text, "wire unused = |select[4:{level}];");
         }
-        let _ = write!(text, "    default: q = d_{last};\n  endcase\nend\n");
         Verilog::Custom(text)
     }
 }

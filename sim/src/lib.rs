@@ -4,6 +4,7 @@ mod axi;
 pub mod bench;
 pub mod card;
 mod error;
+pub mod formal;
 pub mod profile;
 pub mod synthesis;
 pub mod verilator;

@@ -1,4 +1,4 @@
-//! `cargo xtask fpga`: a design synthesised, placed and routed for a board, and what it takes.
+//! `cargo xtask fpga`: a design synthesised for a board, placed and routed where open tools can, and what it takes.
 
 use crate::{TaskError, root, show};
 use glovebox_hdl::Design;
@@ -33,12 +33,19 @@ pub(crate) struct Arguments {
 #[serde(deny_unknown_fields)]
 struct Board {
     description: String,
-    target_mhz: u32,
     define: String,
     synthesis: Vec<String>,
-    place_and_route: Vec<String>,
+    /// Boards without it are synthesised only.
+    place_and_route: Option<PlaceAndRoute>,
     cells: BTreeMap<String, String>,
     capacity: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlaceAndRoute {
+    target_mhz: u32,
+    arguments: Vec<String>,
 }
 
 impl Board {
@@ -148,13 +155,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
             if resource == "flip-flop" { format!("; {harness_flops} of them in the harness") } else { String::new() };
         writeln!(lines, "  {resource:<16} {count:>7}{of}{note}")?;
     }
-    if !arguments.synth_only {
+    if let Some(place_and_route) = board.place_and_route.as_ref().filter(|_| !arguments.synth_only) {
         show("installing nextpnr-ecp5", || Ok(synthesis::install_nextpnr_ecp5()?))?;
-        let mut route: Vec<String> = board.place_and_route.clone();
+        let mut route = place_and_route.arguments.clone();
         let rest = format!(
             "--json netlist.json --report report.json --textcfg routed.config --freq {} --seed {} \
              --lpf-allow-unconstrained --timing-allow-fail",
-            board.target_mhz, arguments.seed
+            place_and_route.target_mhz, arguments.seed
         );
         route.extend(rest.split_whitespace().map(str::to_string));
         let what = format!("{}: place and route of {}", board.description, design.top);
@@ -165,7 +172,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
         for path in report.critical_paths.iter().filter_map(CriticalPath::text).take(1) {
             writeln!(lines, "  slowest path     {path}")?;
         }
-        writeln!(lines, "  {:<16} {slowest:>7.1} MHz, placed and routed (asked: {} MHz)", "Fmax", board.target_mhz)?;
+        writeln!(
+            lines,
+            "  {:<16} {slowest:>7.1} MHz, placed and routed (asked: {} MHz)",
+            "Fmax", place_and_route.target_mhz
+        )?;
     }
     println!("{lines}logs and netlist: {}", folder.display());
     Ok(())

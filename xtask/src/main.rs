@@ -24,7 +24,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install the tools that the project needs into its build folder: Verilator, yosys.
+    /// Install the tools that the project needs into its build folder: Verilator, yosys, yosys-smtbmc, z3.
     Setup,
     /// Set up, build and run `glovebox demo`; arguments go to it.
     Demo {
@@ -99,6 +99,13 @@ fn setup_yosys() -> Result<(), TaskError> {
     Ok(())
 }
 
+/// Finds or installs yosys-smtbmc and z3.
+fn setup_smtbmc() -> Result<(), TaskError> {
+    let installed = show("installing yosys-smtbmc and z3", || Ok(synthesis::install_smtbmc()?))?;
+    println!("yosys-smtbmc and z3 are {}", if installed { "installed" } else { "there" });
+    Ok(())
+}
+
 /// Where cargo puts release programs.
 fn release_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("release")
@@ -117,6 +124,7 @@ fn demo(arguments: &[String]) -> Result<(), TaskError> {
 fn test() -> Result<(), TaskError> {
     setup_verilator()?;
     setup_yosys()?;
+    setup_smtbmc()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(&["test"])?;
@@ -195,7 +203,7 @@ fn sanitize() -> Result<(), TaskError> {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
-        Task::Setup => setup_verilator().and_then(|()| setup_yosys()),
+        Task::Setup => setup_verilator().and_then(|()| setup_yosys()).and_then(|()| setup_smtbmc()),
         Task::Demo { arguments } => demo(&arguments),
         Task::Test => test(),
         Task::Faults => faults(),

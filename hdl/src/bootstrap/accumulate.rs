@@ -84,7 +84,7 @@ impl Logic for Accumulate {
         self.carry.next = self.round_normal.val();
         if self.high.val().get_bit(33) {
             self.carry.next = self.low.val().get_bit(31);
-        } else if self.high.val().get_bit(32) | self.high_bits.val().all() {
+        } else if self.high.val().get_bit(32) | self.fold.high_is_ones_out.val() {
             self.carry.next = self.round_over.val();
         }
         self.old_high.next = self.old.val().get_bits::<32>(32);

@@ -7,7 +7,7 @@
 //!
 //! Range:     digits any `S<LIMB>`; key words any; x limbs within 2^33; q limbs within [`Multiply::bound`]
 //! Handshake: none; free running, one point per cycle; x comes [`Multiply::X_AFTER`] cycles behind digits and key
-//! Latency:   9 cycles
+//! Latency:   10 cycles
 //! Reset:     none
 //! Limits:    none
 
@@ -58,9 +58,9 @@ impl Multiply {
     /// Cycles by which x comes behind the digits.
     pub const X_AFTER: usize = Self::LATENCY - 1;
 
-    /// The bound of the results: two products, a word and a sum that was shifted by 0 to normalise it.
+    /// The bound of the results: the difference of two products, a word and a sum that was shifted by 0 to normalise it.
     pub fn bound() -> Bound {
-        Bound::PRODUCT.plus(Bound::PRODUCT).plus(Bound::CANONICAL).plus(Bound::PRODUCT.shifted(0))
+        Bound::PRODUCT_DIFFERENCE.plus(Bound::CANONICAL).plus(Bound::NORMALISED)
     }
 }
 

@@ -276,7 +276,7 @@ impl BlindRotation {
             freed: Default::default(),
             partial: many(6 * points, |_| Ram::new(shape.beats())),
             partial_address: Default::default(),
-            normal: many(2 * points, |_| SelectShift::new(&[0])),
+            normal: many(2 * points, |_| SelectShift::new(&[0], 1)),
             tap: Constant::new(0u64.into()),
             product_word: many(2 * points, |_| Default::default()),
             split: many(2 * points, |_| Default::default()),

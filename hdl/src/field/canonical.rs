@@ -27,6 +27,8 @@ pub struct Fold {
     pub low_out: Signal<Out, U<32>>,
     /// High half, signed.
     pub high_out: Signal<Out, S<34>>,
+    /// The low 32 bits of the high half are ones.
+    pub high_is_ones_out: Signal<Out, Bit>,
     /// Low half, one cycle earlier.
     pub early_low_out: Signal<Out, U<32>>,
     s1_low: Reg<S<40>>,
@@ -35,6 +37,9 @@ pub struct Fold {
     s2_high: Reg<S<34>>,
     s3_high: Reg<S<34>>,
     s3_low: Reg<U<32>>,
+    s3_high_is_ones: Reg<Bit>,
+    carried: Signal<Local, S<32>>,
+    differs: Signal<Local, U<32>>,
     addend: [Signal<Local, U<33>>; 2],
     s1_high_low: Signal<Local, U<34>>,
     s2_low_low: Signal<Local, U<32>>,
@@ -48,7 +53,7 @@ impl Fold {
 impl Logic for Fold {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, s1_low, s1_high, s2_low, s2_high, s3_high, s3_low);
+        clock!(self, clock, s1_low, s1_high, s2_low, s2_high, s3_high, s3_low, s3_high_is_ones);
         // 1: low + high * 2^32, folding x2 * 2^64 = x2 * 2^32 - x2.
         for i in 0..2 {
             self.addend[i].next = self.addend_in.val().get_bits::<32>(i * 32).to_bits::<33>();
@@ -68,6 +73,11 @@ impl Logic for Fold {
         self.s2_low_low.next = unsigned_cast(self.s2_low.q.val().get_bits::<32>(0));
         self.s3_high.d.next = self.s2_high.q.val() + self.s2_low.q.val().get_bits::<9>(32).to_bits::<34>();
         self.s3_low.d.next = self.s2_low_low.val();
+        // A sum is all ones when its operands are each other's complement: no carry to wait for.
+        self.carried.next = self.s2_low.q.val().get_bits::<9>(32).to_bits::<32>();
+        self.differs.next = unsigned_cast(self.s2_high.q.val().get_bits::<32>(0)) ^ unsigned_cast(self.carried.val());
+        self.s3_high_is_ones.d.next = self.differs.val().all();
+        self.high_is_ones_out.next = self.s3_high_is_ones.q.val();
         self.early_low_out.next = self.s2_low_low.val();
         self.low_out.next = self.s3_low.q.val();
         self.high_out.next = self.s3_high.q.val();
@@ -128,7 +138,7 @@ impl Logic for CanonicalSum {
             if !self.s3_low_is_ones.q.val() {
                 self.high.next = self.high_bits.val() - 1u64;
             }
-        } else if self.s3_high.val().get_bit(32) | (self.high_bits.val().all() & !self.s3_low_is_0.q.val()) {
+        } else if self.s3_high.val().get_bit(32) | (self.fold.high_is_ones_out.val() & !self.s3_low_is_0.q.val()) {
             // At least 2^64, or in [p, 2^64): add 2^32 - 1.
             self.low.next = self.s3_low_less_1.q.val();
             if !self.s3_low_is_0.q.val() {

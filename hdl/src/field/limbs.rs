@@ -49,8 +49,12 @@ pub struct Bound(i128);
 impl Bound {
     /// A canonical word split into limbs.
     pub const CANONICAL: Self = Self((1 << 32) - 1);
-    /// What [`super::MulLimbs`] gives: four partial sums of 32 bits and two carries.
-    pub const PRODUCT: Self = Self((4 << 32) + (1 << 20));
+    /// What [`super::MulLimbs`] gives: seven slices of 32 bits.
+    pub const PRODUCT: Self = Self(7 << 32);
+    /// A difference of two products: limbs 1 and 2 are in [0, 7 * 2^32), limb 0 in (-4 * 2^32, 3 * 2^32).
+    pub const PRODUCT_DIFFERENCE: Self = Self(7 << 32);
+    /// Any limb after a product with 2^0, which hands its top bits on.
+    pub const NORMALISED: Self = Self((1 << 32) + (LIMB_MAX >> 32) + 1);
 
     /// Checks a magnitude against the limb's width.
     ///

@@ -22,6 +22,6 @@ pub use add::ModAdd;
 pub use canonical::{Canonical, CanonicalSum, Fold};
 pub use limbs::LIMB;
 pub use mul::{ModMul, MulLimbs};
-pub use product::Product16;
+pub use product::Product64;
 pub use shift::{ModShift, SelectShift, ShiftButterfly, ShiftTap, Split};
 pub use sub::ModSub;

@@ -3,14 +3,16 @@
 //! product = a * b mod p
 //! Range:     a, b any 64-bit words; product in limbs ([`MulLimbs`]) or canonical ([`ModMul`])
 //! Handshake: none; free running
-//! Latency:   4 cycles to limbs, 8 to a canonical word; accepts one pair per cycle
+//! Latency:   5 cycles to limbs, 9 to a canonical word; accepts one pair per cycle
 //! Reset:     none
 //! Limits:    none
 
-use super::{Canonical, LIMB, Product16};
+use super::product::ROWS;
+use super::{Canonical, LIMB, Product64};
 use crate::prelude::*;
 
-/// The product in limb form: 16 products of 16 bits, columns, limbs. No carry crosses a limb.
+/// The product in limb form: rows of small products, cut into slices of 32 bits, two slices a sum, because the way out of
+/// a DSP block is long. No carry crosses a limb.
 #[derive(LogicBlock, Default)]
 pub struct MulLimbs {
     /// Rising edge.
@@ -21,73 +23,93 @@ pub struct MulLimbs {
     pub b_in: Signal<In, U<64>>,
     /// Product, within [`super::limbs::Bound::PRODUCT`].
     pub limb_out: [Signal<Out, S<LIMB>>; 3],
-    /// Part 4i + j is limb i of a times limb j of b.
-    s2_part: [Product16; 16],
-    s3_edge: Reg<S<34>>,
-    s3_column: [Reg<U<34>>; 5],
-    s4_limb: [Reg<S<LIMB>>; 3],
-    a_part: [Signal<Local, U<16>>; 4],
-    b_part: [Signal<Local, U<16>>; 4],
-    part: [Signal<Local, U<34>>; 16],
-    signed_part: [Signal<Local, U<33>>; 2],
-    column_low: [Signal<Local, U<33>>; 3],
-    column_high: [Signal<Local, U<19>>; 3],
-    whole: [Signal<Local, U<35>>; 2],
+    s2_product: Product64,
+    row: [Signal<Local, U<128>>; ROWS],
+    /// Slice `4 r + c` is bits 32 c and up of row r.
+    slice: [Signal<Local, U<33>>; 28],
+    /// Slices c of rows 0 and 1, but of row 0 alone at both ends.
+    s3_01: [Reg<U<33>>; 4],
+    /// Slices c of rows 3 and 4.
+    s3_34: [Reg<U<33>>; 4],
+    /// The middle slices of row 2.
+    s3_2: [Reg<U<33>>; 2],
+    /// The middle slices of rows 5 and 6.
+    s3_56: [Reg<U<33>>; 2],
+    /// The upper end of row 1.
+    s3_1: Reg<U<33>>,
+    wide_01: [Signal<Local, U<35>>; 4],
+    wide_34: [Signal<Local, U<35>>; 4],
+    wide_2: [Signal<Local, U<35>>; 2],
+    wide_56: [Signal<Local, U<35>>; 2],
+    /// Slices c of rows 0, 3, 4 at both ends, of rows 0, 1, 2 in the middle.
+    s4_first: [Reg<U<35>>; 4],
+    /// The middle slices of rows 3, 4, 5, 6.
+    s4_second: [Reg<U<35>>; 2],
+    s4_1: Reg<U<33>>,
+    s5_limb: [Reg<S<LIMB>>; 3],
+    first: [Signal<Local, U<36>>; 4],
+    second: [Signal<Local, U<36>>; 2],
+    beyond: Signal<Local, U<34>>,
 }
 
 impl MulLimbs {
     /// Cycles from factors to limbs.
-    pub const LATENCY: usize = 4;
+    pub const LATENCY: usize = Product64::LATENCY + 3;
 }
 
 impl Logic for MulLimbs {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, s3_edge);
-        for i in 0..4 {
-            self.a_part[i].next = self.a_in.val().get_bits::<16>(i * 16);
-            self.b_part[i].next = self.b_in.val().get_bits::<16>(i * 16);
+        clock!(self, clock, s2_product, s3_1, s4_1);
+        // 2: rows that add up to the product.
+        self.s2_product.a_in.next = self.a_in.val();
+        self.s2_product.b_in.next = self.b_in.val();
+        for r in 0..7 {
+            self.row[r].next = self.s2_product.row_out[r].val();
+            for c in 0..4 {
+                self.slice[r * 4 + c].next = self.row[r].val().get_bits::<32>(c * 32).to_bits::<33>();
+            }
         }
-        // 2: part 4i + j has weight 2^(16 (i + j)).
-        for i in 0..16 {
-            self.s2_part[i].clock.next = self.clock.val();
-            self.s2_part[i].a_in.next = self.a_part[i / 4].val();
-            self.s2_part[i].b_in.next = self.b_part[i % 4].val();
-            self.part[i].next = self.s2_part[i].product_out.val().to_bits::<34>();
+        // 3 and 4: sums of equal weight.
+        for c in 0..4 {
+            self.s3_01[c].clock.next = self.clock.val();
+            self.s3_34[c].clock.next = self.clock.val();
+            self.s3_34[c].d.next = self.slice[12 + c].val() + self.slice[16 + c].val();
+            self.wide_01[c].next = self.s3_01[c].q.val().to_bits::<35>();
+            self.wide_34[c].next = self.s3_34[c].q.val().to_bits::<35>();
+            self.s4_first[c].clock.next = self.clock.val();
+            self.first[c].next = self.s4_first[c].q.val().to_bits::<36>();
         }
-        // 3: columns of equal weight; weight 2^96 is -1 and joins weight 1.
-        self.signed_part[0].next = self.s2_part[0].product_out.val().to_bits::<33>();
-        self.signed_part[1].next = self.s2_part[15].product_out.val().to_bits::<33>();
-        self.s3_edge.d.next = signed_cast(self.signed_part[0].val()).to_bits::<34>()
-            - signed_cast(self.signed_part[1].val()).to_bits::<34>();
-        for i in 0..5 {
-            self.s3_column[i].clock.next = self.clock.val();
+        self.s3_1.d.next = self.slice[7].val();
+        self.s4_1.d.next = self.s3_1.q.val();
+        self.beyond.next = self.s4_1.q.val().to_bits::<34>();
+        for c in 0..2 {
+            self.s3_01[c * 3].d.next = self.slice[c * 3].val();
+            self.s4_first[c * 3].d.next = self.wide_01[c * 3].val() + self.wide_34[c * 3].val();
+            self.s3_01[c + 1].d.next = self.slice[c + 1].val() + self.slice[c + 5].val();
+            self.s3_2[c].clock.next = self.clock.val();
+            self.s3_2[c].d.next = self.slice[c + 9].val();
+            self.wide_2[c].next = self.s3_2[c].q.val().to_bits::<35>();
+            self.s4_first[c + 1].d.next = self.wide_01[c + 1].val() + self.wide_2[c].val();
+            self.s3_56[c].clock.next = self.clock.val();
+            self.s3_56[c].d.next = self.slice[c + 21].val() + self.slice[c + 25].val();
+            self.wide_56[c].next = self.s3_56[c].q.val().to_bits::<35>();
+            self.s4_second[c].clock.next = self.clock.val();
+            self.s4_second[c].d.next = self.wide_34[c + 1].val() + self.wide_56[c].val();
+            self.second[c].next = self.s4_second[c].q.val().to_bits::<36>();
         }
-        self.s3_column[0].d.next = self.part[1].val() + self.part[4].val();
-        self.s3_column[1].d.next = self.part[2].val() + self.part[5].val() + self.part[8].val();
-        self.s3_column[2].d.next =
-            (self.part[3].val() + self.part[6].val()) + (self.part[9].val() + self.part[12].val());
-        self.s3_column[3].d.next = self.part[7].val() + self.part[10].val() + self.part[13].val();
-        self.s3_column[4].d.next = self.part[11].val() + self.part[14].val();
-        // 4: odd columns straddle two limbs.
-        for i in 0..3 {
-            self.column_low[i].next = self.s3_column[i * 2].q.val().get_bits::<16>(0).to_bits::<33>() << 16;
-            self.column_high[i].next = self.s3_column[i * 2].q.val().get_bits::<18>(16).to_bits::<19>();
-            self.s4_limb[i].clock.next = self.clock.val();
-            self.limb_out[i].next = self.s4_limb[i].q.val();
+        // 5: limbs; weight 2^96 is -1 and joins weight 1.
+        for c in 0..3 {
+            self.s5_limb[c].clock.next = self.clock.val();
+            self.limb_out[c].next = self.s5_limb[c].q.val();
         }
-        for i in 0..2 {
-            self.whole[i].next = self.s3_column[i * 2 + 1].q.val().to_bits::<35>();
+        self.s5_limb[0].d.next = signed_cast(self.first[0].val()).to_bits::<LIMB>()
+            - signed_cast(self.first[3].val()).to_bits::<LIMB>()
+            - signed_cast(self.beyond.val()).to_bits::<LIMB>();
+        for c in 0..2 {
+            self.s5_limb[c + 1].d.next = signed_cast(self.first[c + 1].val()).to_bits::<LIMB>()
+                + signed_cast(self.second[c].val()).to_bits::<LIMB>();
         }
-        self.s4_limb[0].d.next = self.s3_edge.q.val().to_bits::<LIMB>()
-            + signed_cast(self.column_low[0].val()).to_bits::<LIMB>()
-            - signed_cast(self.column_high[2].val()).to_bits::<LIMB>();
-        self.s4_limb[1].d.next = signed_cast(self.whole[0].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_low[1].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_high[0].val()).to_bits::<LIMB>();
-        self.s4_limb[2].d.next = signed_cast(self.whole[1].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_low[2].val()).to_bits::<LIMB>()
-            + signed_cast(self.column_high[1].val()).to_bits::<LIMB>();
     }
 }
 

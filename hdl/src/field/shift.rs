@@ -1,6 +1,6 @@
 //! Products with powers of two in limb form: wiring, a mux, one sum.
 //!
-//! - [`SelectShift`]: q = d * 2^e(tap), 1 cycle, e from a short list
+//! - [`SelectShift`]: q = d * 2^e(tap), 1 cycle for up to two e, else 2
 //! - [`ShiftButterfly`]: x = a + 2^k b, y = a - 2^k b, 1 cycle, k fixed
 //! - [`ModShift`]: q = d * 2^k mod p on canonical words, 5 cycles, k fixed
 //!
@@ -87,7 +87,7 @@ impl Logic for ShiftTap {
     }
 }
 
-/// q = d * 2^e(tap): a mux of wirings and one three-operand sum a limb.
+/// q = d * 2^e(tap): a mux of wirings and one sum a limb, with a register between them for more than two wirings.
 #[derive(LogicBlock)]
 pub struct SelectShift {
     /// Rising edge.
@@ -102,22 +102,38 @@ pub struct SelectShift {
     low: [Choose<S<34>>; 3],
     high: [Choose<S<LIMB>>; 3],
     lacks: [Choose<U<2>>; 3],
+    /// The chosen wiring; empty without the register.
+    s1_low: Vec<Reg<S<34>>>,
+    s1_high: Vec<Reg<S<LIMB>>>,
+    s1_lacks: Vec<Reg<U<2>>>,
+    chosen_low: [Signal<Local, S<34>>; 3],
+    chosen_high: [Signal<Local, S<LIMB>>; 3],
     lack_wide: [Signal<Local, U<3>>; 3],
-    s1_limb: [Reg<S<LIMB>>; 3],
+    limb: [Reg<S<LIMB>>; 3],
     _taps: usize,
+    _registered: usize,
 }
 
 impl SelectShift {
-    /// Cycles from operand to product.
-    pub const LATENCY: usize = 1;
+    /// Cycles from operand to product for a list of `taps` exponents: two wirings are chosen ahead of the sum in one
+    /// cycle, more need one of their own.
+    pub const fn latency(taps: usize) -> usize {
+        if taps <= 2 { 1 } else { 2 }
+    }
 
-    /// A choice among these exponents.
+    /// A choice among these exponents, in 1 or 2 cycles.
     ///
     /// # Panics
-    /// If the list is empty or has more than 32 entries.
-    pub fn new(exponents: &[i64]) -> Self {
+    /// If the list is empty or has more than 32 entries, or is too long for the latency.
+    pub fn new(exponents: &[i64], latency: usize) -> Self {
         let taps = exponents.len();
         assert!((1..=32).contains(&taps), "{taps} shifts to choose from: SelectShift has 1 to 32");
+        assert!(
+            (Self::latency(taps)..=2).contains(&latency),
+            "{taps} shifts in {latency} cycles: SelectShift takes {} or 2",
+            Self::latency(taps)
+        );
+        let registered = 3 * (latency - 1);
         Self {
             clock: Default::default(),
             d: Default::default(),
@@ -127,9 +143,15 @@ impl SelectShift {
             low: std::array::from_fn(|_| Choose::new(taps)),
             high: std::array::from_fn(|_| Choose::new(taps)),
             lacks: std::array::from_fn(|_| Choose::new(taps)),
+            s1_low: (0..registered).map(|_| Default::default()).collect(),
+            s1_high: (0..registered).map(|_| Default::default()).collect(),
+            s1_lacks: (0..registered).map(|_| Default::default()).collect(),
+            chosen_low: Default::default(),
+            chosen_high: Default::default(),
             lack_wide: Default::default(),
-            s1_limb: Default::default(),
+            limb: Default::default(),
             _taps: taps,
+            _registered: registered,
         }
     }
 }
@@ -147,12 +169,29 @@ impl Logic for SelectShift {
             self.low[j].select.next = self.tap.val();
             self.high[j].select.next = self.tap.val();
             self.lacks[j].select.next = self.tap.val();
+        }
+        for j in 0..self._registered {
+            self.s1_low[j].clock.next = self.clock.val();
+            self.s1_high[j].clock.next = self.clock.val();
+            self.s1_lacks[j].clock.next = self.clock.val();
+            self.s1_low[j].d.next = self.low[j].q.val();
+            self.s1_high[j].d.next = self.high[j].q.val();
+            self.s1_lacks[j].d.next = self.lacks[j].q.val();
+            self.chosen_low[j].next = self.s1_low[j].q.val();
+            self.chosen_high[j].next = self.s1_high[j].q.val();
+            self.lack_wide[j].next = self.s1_lacks[j].q.val().to_bits::<3>();
+        }
+        for j in self._registered..3 {
+            self.chosen_low[j].next = self.low[j].q.val();
+            self.chosen_high[j].next = self.high[j].q.val();
             self.lack_wide[j].next = self.lacks[j].q.val().to_bits::<3>();
-            self.s1_limb[j].clock.next = self.clock.val();
-            self.s1_limb[j].d.next = self.low[j].q.val().to_bits::<LIMB>()
-                + self.high[j].q.val()
+        }
+        for j in 0..3 {
+            self.limb[j].clock.next = self.clock.val();
+            self.limb[j].d.next = self.chosen_low[j].val().to_bits::<LIMB>()
+                + self.chosen_high[j].val()
                 + signed_cast(self.lack_wide[j].val()).to_bits::<LIMB>();
-            self.q[j].next = self.s1_limb[j].q.val();
+            self.q[j].next = self.limb[j].q.val();
         }
     }
 }
@@ -270,7 +309,7 @@ pub struct ModShift {
 
 impl ModShift {
     /// Cycles from word to product.
-    pub const LATENCY: usize = SelectShift::LATENCY + Canonical::LATENCY;
+    pub const LATENCY: usize = SelectShift::latency(1) + Canonical::LATENCY;
 
     /// The product with `2^exponent`.
     pub fn new(exponent: i64) -> Self {
@@ -278,7 +317,7 @@ impl ModShift {
             clock: Default::default(),
             d: Default::default(),
             q: Default::default(),
-            shift: SelectShift::new(&[exponent]),
+            shift: SelectShift::new(&[exponent], SelectShift::latency(1)),
             canonical: Default::default(),
             split: Default::default(),
             zero: Constant::new(0u64.into()),

@@ -19,12 +19,14 @@
 //! [`tables::Plan`] derives all of it from golden's roots; [`pipe::NttPipe`] is the free-running pipeline,
 //! [`stream::NttStream`] the block with ready/valid edges.
 
+mod butterflies;
 pub mod limbs;
 pub mod pipe;
 pub mod row;
 pub mod stream;
 pub mod tables;
 
+pub use butterflies::Butterflies;
 pub use limbs::NttLimbs;
 pub use pipe::NttPipe;
 pub use stream::NttStream;

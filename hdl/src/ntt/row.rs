@@ -148,7 +148,7 @@ impl Row {
                     distinct.dedup();
                     let number = |e: &i64| distinct.iter().position(|d| d == e).unwrap_or(0) as u64;
                     row.tap.push(Rom::new(per_address.iter().map(number).collect()));
-                    row.select.push(SelectShift::new(&distinct));
+                    row.select.push(SelectShift::new(&distinct, plan.latency()));
                 }
                 (row._selects, row._beat_low) = (lanes, low);
             }

@@ -12,15 +12,16 @@ const WAIVED: &[(&str, &str)] = &[
     ("GENUNNAMED", "no generate blocks are written by hand"),
 ];
 
-pub(super) fn write_file(path: &Path, text: &str) -> Result<(), SimError> {
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), SimError> {
     std::fs::write(path, text).map_err(SimError::file("write", path))
 }
 
 /// A folder of this call's own under the models' folder, removed when dropped.
-struct Scratch(std::path::PathBuf);
+#[derive(Debug)]
+pub(crate) struct Scratch(pub(crate) std::path::PathBuf);
 
 impl Scratch {
-    fn new(what: &str, top: &str) -> Result<Self, SimError> {
+    pub(crate) fn new(what: &str, top: &str) -> Result<Self, SimError> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let folder = models_dir().join(format!("{what}-{top}-{}-{number}", std::process::id()));

@@ -27,6 +27,7 @@ mod model;
 mod tool;
 
 pub use build::{Build, Step, Trace};
+pub(crate) use lint::{Scratch, write_file};
 pub use lint::{check_synthesis, lint};
 pub use model::{Direction, Model, Port, PortInfo};
 pub use tool::{Tool, install, models_dir, tools_dir};

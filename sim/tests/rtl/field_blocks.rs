@@ -4,6 +4,7 @@ use crate::common::{EDGES, Values};
 use glovebox_golden::field::{self, P};
 use glovebox_hdl::field::limbs::{LIMB, LIMB_MAX};
 use glovebox_hdl::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
+use glovebox_hdl::ntt::Butterflies;
 use glovebox_hdl::{BENCH_SHIFTS, Design};
 use glovebox_sim::verilator::{Build, Model, Port};
 
@@ -116,6 +117,71 @@ fn canonical_extreme_and_random_limbs_give_their_residue() {
             let [x, y, z] = triple;
             let expected = (x + (y << 32) + (z << 64)).rem_euclid(i128::from(P)) as u64;
             assert_eq!(bench.model.get(word), expected, "{triple:?}");
+        }
+    }
+}
+
+/// The multiplier alone, in a form that a macro chooses.
+fn check_multiplier(define: &str, seed: u64) {
+    let design = Design::new("multiplier", 1, 0).unwrap();
+    let text = format!("{define}\n{}", design.verilog().unwrap());
+    let mut model = Build::new(&design.top, &text).load(seed).unwrap();
+    let [a, b, q] = ["a_in", "b_in", "product_out"].map(|name| model.port(name).unwrap());
+    let mut pairs = edge_pairs();
+    let mut values = Values::new(seed);
+    pairs.push((u64::MAX, u64::MAX));
+    pairs.extend((0..20_000).map(|_| (values.word(), values.word())));
+    for t in 0..pairs.len() + ModMul::LATENCY {
+        if let Some(&(x, y)) = pairs.get(t) {
+            model.set(a, x);
+            model.set(b, y);
+        }
+        model.tick().unwrap();
+        if let Some(&(x, y)) = (t + 1).checked_sub(ModMul::LATENCY).and_then(|i| pairs.get(i)) {
+            assert_eq!(model.get(q), field::mul(x % P, y % P), "{x:#x} * {y:#x}");
+        }
+    }
+}
+
+#[test]
+fn multiplier_of_16_bit_products_equals_golden() {
+    check_multiplier("", 7);
+}
+
+#[test]
+fn multiplier_of_dsp48_tiles_equals_golden() {
+    check_multiplier("`define GLOVEBOX_DSP48", 8);
+}
+
+#[test]
+fn butterflies_edges_and_random_equal_golden() {
+    let design = Design::new("butterflies", 1, 0).unwrap();
+    let mut model = Build::new(&design.top, &design.verilog().unwrap()).load(9).unwrap();
+    let ports = |model: &Model, name: &str| [0, 1, 2, 3].map(|i| model.port(&format!("{name}_{i}")).unwrap());
+    let [d, w, q] = ["d", "w", "q"].map(|name| ports(&model, name));
+    let mut values = Values::new(0xB0F);
+    let mut word = || if values.chance(10) { u64::MAX } else { values.residue() };
+    let cases: Vec<[[u64; 4]; 2]> = (0..20_000).map(|_| [[0; 4]; 2].map(|side| side.map(|_: u64| word()))).collect();
+    let root = field::pow(2, 48);
+    for t in 0..cases.len() + Butterflies::LATENCY {
+        if let Some([x, y]) = cases.get(t) {
+            for i in 0..4 {
+                model.set(d[i], x[i]);
+                model.set(w[i], y[i]);
+            }
+        }
+        model.tick().unwrap();
+        if let Some([x, y]) = (t + 1).checked_sub(Butterflies::LATENCY).and_then(|i| cases.get(i)) {
+            let [y0, y1, y2, y3] = [0, 1, 2, 3].map(|i| field::mul(x[i] % P, y[i] % P));
+            let (even, odd) = (field::add(y0, y2), field::add(y1, y3));
+            let (other_even, other_odd) = (field::sub(y0, y2), field::mul(root, field::sub(y1, y3)));
+            let expected = [
+                field::add(even, odd),
+                field::sub(even, odd),
+                field::add(other_even, other_odd),
+                field::sub(other_even, other_odd),
+            ];
+            assert_eq!(q.map(|port| model.get(port)), expected, "{x:x?} {y:x?}");
         }
     }
 }

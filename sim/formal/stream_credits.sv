@@ -1,0 +1,43 @@
+// Properties of a transform's buffers (glovebox_hdl::ntt::NttStream), put inside the generated module; the pipe and both
+// memories are cut out.
+//
+// Assumed: reset in the first cycle, held until the pipe is empty; the pipe gives back as many beats as it was given, at any
+// later time.
+
+reg started = 1'b0;
+always @(posedge clock) started <= 1'b1;
+always @* if (!started) assume (reset);
+
+reg [12:0] in_pipe = 13'd0;
+always @(posedge clock) in_pipe <= reset ? 13'd0 : in_pipe + {12'd0, s1_valid_q} - {12'd0, pipe_valid_out};
+always @* assume (!pipe_valid_out || in_pipe != 13'd0);
+
+wire [12:0] to_run = running_q ? frame - {3'd0, beat_q} : 13'd0;
+always @* if (started) begin
+  assert (beat_q <= last_beat && (running_q || beat_q == 10'd0));
+  // Input buffer: never over its size, never below what runs.
+  assert (in_count_q <= in_full && in_waiting_q <= in_full);
+  assert (in_count_q == in_waiting_q + to_run);
+  assert (in_count_q[`IN_BITS - 1:0] == in_write_q[`IN_BITS - 1:0] - in_read_q[`IN_BITS - 1:0]);
+  // Credits: each place of the output buffer is free, promised to what runs or is in the pipe, held or offered.
+  assert (credit_q <= out_full && in_pipe <= out_full && out_count_q <= out_full);
+  assert (credit_q + to_run + {12'd0, s1_valid_q} + in_pipe + out_count_q + {12'd0, m_tvalid} == out_full);
+  assert (out_count_q[`OUT_BITS - 1:0] == out_write_q[`OUT_BITS - 1:0] - out_read_q[`OUT_BITS - 1:0]);
+  assert (!(pipe_valid_out && out_count_q == out_full));
+  assert (!fetch || out_count_q != 13'd0);
+end
+
+// An offered beat stays: its register is loaded only when it is taken.
+reg stalled = 1'b0;
+reg was_last;
+always @(posedge clock) begin
+  stalled <= m_tvalid & ~m_tready & ~reset;
+  was_last <= m_tlast;
+end
+always @* if (started && stalled) assert (m_tvalid && m_tlast == was_last);
+always @* if (m_tvalid && !m_tready) assert (!fetch);
+
+always @(posedge clock) begin
+  cover (started && running_q && in_pipe == 13'd2);
+  cover (started && give && m_tlast);
+end
