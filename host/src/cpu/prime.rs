@@ -338,9 +338,7 @@ macro_rules! with_count {
 #[inline(always)]
 fn forward_rows<S: Ifma>(s: S, m: &Modulus<S>, v: &[S::U; 16], at: usize, constants: &[u64], x: &mut [u64]) {
     let mut rows = [m.zero; 8];
-    for j in 0..S::LANES {
-        rows[j] = v[at + j];
-    }
+    rows[..S::LANES].copy_from_slice(&v[at..at + S::LANES]);
     s.transpose_u(&mut rows);
     forward_levels(
         s,
@@ -368,9 +366,7 @@ fn inverse_rows<S: Ifma>(s: S, m: &Modulus<S>, rows: &mut [S::U; 8], constants: 
         |k| vectors(s, constants, k),
     );
     s.transpose_u(rows);
-    for j in 0..S::LANES {
-        v[at + j] = rows[j];
-    }
+    v[at..at + S::LANES].copy_from_slice(&rows[..S::LANES]);
 }
 
 /// Transforms to `[0, 4M)` in `x`; `source(i)` gives coefficients i .. i + LANES in `[0, 2M)`;
