@@ -872,7 +872,7 @@ fn drop_buffers(bench: &Bench) -> Outcome {
         let tickets = device.submit(0, &[command]).map_err(text)?;
         drop(buffer);
         for ticket in tickets {
-            match ticket.wait_timeout(Duration::from_secs(60)) {
+            match ticket.wait_timeout(Duration::from_secs(600)) {
                 Ok(_) => {}
                 other => return Err(format!("a command whose buffer was dropped: {other:?}")),
             }
