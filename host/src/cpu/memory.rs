@@ -97,7 +97,7 @@ impl<'a, T> Ahead<'a, T> {
     pub(crate) fn new(key: &'a [T], index: usize, step_len: usize, units: usize, wanted: bool) -> Self {
         let next = (index + 1) * step_len;
         let words = if wanted { key.get(next..next + step_len) } else { None }.unwrap_or_default();
-        let rate = (size_of_val(words) / CACHE_LINE << 16).div_ceil(units.max(1));
+        let rate = ((size_of_val(words) / CACHE_LINE) << 16).div_ceil(units.max(1));
         Self { words: Cell::new(words), rate: rate as u32, due: Cell::new(0) }
     }
 
