@@ -4,7 +4,7 @@
 //! The design, the bounds behind exactness and where time goes are in `docs/cpu-engine.md`.
 
 // Kernels index several arrays of vectors alike; iterators would hide that, and unroll worse.
-#![allow(clippy::needless_range_loop)]
+#![allow(clippy::needless_range_loop, clippy::manual_memcpy)]
 
 mod digits;
 mod double;
