@@ -81,13 +81,19 @@ pub fn usability(sysfs: &Path, dev: &Path, address: PciAddress) -> Usable {
             format!("lspci -d {:04x}:{:04x}", layout::PCI_VENDOR_ID, layout::PCI_DEVICE_ID),
         );
     }
-    let Some(group) = link_name(&folder.join("iommu_group")) else {
-        return no(
+    let off = || {
+        no(
             "it is in no IOMMU group: the IOMMU is off",
             "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&intel_iommu=on iommu=pt /' /etc/default/grub && sudo update-grub && sudo reboot \
              # and switch VT-d or AMD-Vi on in the firmware",
-        );
+        )
     };
+    let group = link_name(&folder.join("iommu_group"));
+    // Some IOMMUs take a function up only when a driver comes to it.
+    let has_iommu = std::fs::read_dir(sysfs.join("class/iommu")).is_ok_and(|mut entries| entries.next().is_some());
+    if group.is_none() && !has_iommu {
+        return off();
+    }
     let bind = format!(
         "sudo modprobe vfio-pci && echo vfio-pci | sudo tee /sys/bus/pci/devices/{address}/driver_override && \
          echo {address} | sudo tee /sys/bus/pci/drivers_probe"
@@ -100,6 +106,7 @@ pub fn usability(sysfs: &Path, dev: &Path, address: PciAddress) -> Usable {
         }
         None => return no("it is bound to no driver", bind),
     }
+    let Some(group) = group else { return off() };
     let nodes = match character_device(sysfs, dev, address) {
         Some(_) if !cfg!(feature = "iommufd") => {
             return no(
@@ -257,6 +264,15 @@ mod tests {
         std::fs::write(dev.join("vfio/vfio"), "").unwrap();
         std::fs::write(dev.join("vfio/7"), "").unwrap();
         assert_eq!(tree.list()[0].usable, Usable::Yes);
+    }
+
+    #[test]
+    fn an_iommu_that_takes_functions_up_late_is_not_called_off() {
+        let tree = Tree::new();
+        tree.function("0000:01:00.0", CARD, None, None);
+        assert!(command(&tree.list()[0]).contains("iommu=on"));
+        std::fs::create_dir_all(tree.0.path().join("sys/class/iommu/virtio0")).unwrap();
+        assert!(command(&tree.list()[0]).contains("driver_override"));
     }
 
     #[test]

@@ -194,6 +194,9 @@ fn vfio_error(name: &str, during: &'static str, error: &VfioError) -> Error {
             io::Error::other(error.to_string()),
             "; another function of its IOMMU group has a driver of its own: unbind that one too".to_owned(),
         ),
+        VfioError::VfioExtension | VfioError::VfioType1V2 => {
+            (io::Error::other(error.to_string()), "; load the module: sudo modprobe vfio_iommu_type1".to_owned())
+        }
         VfioError::ContainerSetIOMMU(_) => (
             io::Error::other(error.to_string()),
             "; boot with intel_iommu=on or amd_iommu=on; under virtio-iommu, load vfio_iommu_type1 with \

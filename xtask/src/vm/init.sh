@@ -18,18 +18,12 @@ stop() {
 }
 
 # On a whole system udev would load it.
-[ -d /lib/modules ] && modprobe virtio-iommu
+[ -d /lib/modules ] && /sbin/modprobe virtio-iommu
 wanted=$(option device)
 for folder in /sys/bus/pci/devices/*; do
   [ "$(cat $folder/vendor):$(cat $folder/device)" = "$wanted" ] && function=$(basename $folder)
 done
 [ -n "$function" ] || stop "no PCI function $wanted"
-
-# A virtio-iommu takes its devices up some time after its module is loaded.
-for wait in 1 2 3 4 5 6 7 8 9 10; do
-  [ -e /sys/bus/pci/devices/$function/iommu_group ] && break
-  sleep 1
-done
 
 if [ "$(option bind)" = udev ]; then
   # Debian's udev and the rule as the driver's README has it installed.
@@ -38,11 +32,12 @@ if [ "$(option bind)" = udev ]; then
   udevadm control --exit
 else
   # The commands that the driver itself names, one after another, until it says that the function is usable.
+  # By its whole path, since this shell prefers the modprobe of its own.
   for step in 1 2 3 4 5; do
     command=$(su tester -s /bin/sh -c "/tools/usable $function")
     [ "$command" = usable ] && break
     echo "GLOVEBOX-VM named $command"
-    USER=tester sh -c "$(echo "$command" | sed 's/sudo //g')" > /dev/null || stop "the command failed"
+    USER=tester sh -c "$(echo "$command" | sed 's/sudo //g; s|modprobe|/sbin/modprobe|g')" > /dev/null || stop "the command failed"
   done
 fi
 command=$(su tester -s /bin/sh -c "/tools/usable $function")
