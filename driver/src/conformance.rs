@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::reference::{ReferenceJob, ReferenceKeys, words};
 use glovebox_golden::{field, ntt::NegacyclicNtt};
 use glovebox_regmap::{BootstrapSettings, Descriptor, LinearSettings, Opcode, StatusCode, layout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a device under test is opened, again and again.
 pub type Opener<'a> = &'a (dyn Fn(DeviceConfig) -> Result<Device> + Sync);
@@ -122,7 +122,14 @@ impl Bench<'_> {
     fn open_with(&self, change: impl FnOnce(&mut DeviceConfig)) -> std::result::Result<Device, String> {
         let mut config = DeviceConfig::default();
         change(&mut config);
-        (self.open)(config).map_err(text)
+        // A card may take a moment to notice that the case before has closed it.
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            match (self.open)(config.clone()) {
+                Err(Error::Busy { .. }) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(20)),
+                opened => return opened.map_err(text),
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cpu::{CpuEngine, CpuKeys, Luts, Precision};
 use crate::device::Device;
 use crate::engine::{Backend, Batch, CardStats};
 use crate::evaluation::EvaluationKeys;
-use glovebox_driver::{self as driver, CardBuffer, Command, Counters, DeviceAddress};
+use glovebox_driver::{self as driver, CardBuffer, Command, Counters, DeviceAddress, DeviceConfig};
 use glovebox_golden::bootstrap::sample_extract;
 use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::GlweCiphertext;
@@ -21,6 +21,7 @@ use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_ke
 use glovebox_regmap::layout::keyswitch_columns;
 use glovebox_regmap::{BootstrapSettings, Opcode};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The first card of this machine that can be opened.
 pub(crate) fn first_usable() -> Option<Device> {
@@ -56,7 +57,17 @@ impl CardBackend {
             Device::VfioUser(path) => DeviceAddress::VfioUser(path.clone()),
             other => other.to_string().parse()?,
         };
-        let card = driver::Device::open(&address)?;
+        let config = match device {
+            // A card behind a socket is simulated: a command takes minutes, and its memory ends with its process.
+            Device::VfioUser(_) => DeviceConfig {
+                command_timeout: Duration::from_secs(3600),
+                reset_timeout: Duration::from_secs(60),
+                wipe_on_close: false,
+                ..DeviceConfig::default()
+            },
+            _ => DeviceConfig::default(),
+        };
+        let card = driver::Device::open_with(&address, config)?;
         let (parameters, degree) = (keys.parameters(), card.parameters().degree());
         if degree != parameters.ring_degree.0 {
             return Err(Error::Device {

@@ -18,6 +18,8 @@ use glovebox_regmap::{BootstrapSettings, Descriptor, Opcode, StatusCode};
 use serde::Serialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Bytes of a burst to host memory.
+const BURST_BYTES: u64 = 1024;
 /// Cycles without a result after which a run is given up.
 const STUCK_CYCLES: u64 = 40_000_000;
 
@@ -180,7 +182,8 @@ pub struct Run {
     pub multipliers: [usize; 2],
     /// Cycles of the command by its completion, DMA included.
     pub cycles: u64,
-    /// When each batch's last word was in host memory, in cycles from the command's doorbell.
+    /// When each batch's last whole burst of 1 KiB was in host memory, in cycles from the command's doorbell. What remains
+    /// waits on the card to become one, for the next batch or the command's end.
     pub batches_done: Vec<u64>,
     /// Counted over the run.
     pub counted: Counters,
@@ -297,7 +300,7 @@ impl Profiler {
             .memory_traffic(workload.memory)
             .reset_seed(workload.seed)
             .progress(progress);
-        let mut bench = CardBench::new(build, 2 * capacity * (8 * (degree + 1) + 64))?;
+        let mut bench = CardBench::new(build, 2 * capacity * 8 * (degree + 1) + 2 * BURST_BYTES as usize)?;
         let wipe = Descriptor { count: total as u32, destination: 0, ..Descriptor::new(Opcode::Wipe) };
         command(&mut bench, wipe)?;
         for (words, at) in parts.iter().zip([0, bsk_bytes, bsk_bytes + ksk_bytes]) {
@@ -329,7 +332,7 @@ impl Profiler {
         let degree = p.ring_degree.0;
         let source_len = if self.workload.keyswitch { degree } else { p.lwe_dimension.0 } + 1;
         let input = words(self.workload.seed.wrapping_add(count as u64) ^ 0x696e, count * source_len);
-        let out = (8 * input.len()).next_multiple_of(64);
+        let out = (8 * input.len()).next_multiple_of(BURST_BYTES as usize);
         self.bench.put(0, &input)?;
         let bench = &mut self.bench;
         let descriptor = Descriptor {
@@ -345,7 +348,7 @@ impl Profiler {
         bench.queue(0, descriptor.words())?;
         let batch = self.shape.depth;
         let written = bench.card.host_moved_bytes().1;
-        let end = |ciphertexts: usize| written + 8 * (ciphertexts * (degree + 1)) as u64;
+        let end = |ciphertexts: usize| written + 8 * (ciphertexts * (degree + 1)) as u64 / BURST_BYTES * BURST_BYTES;
         bench.card.mark_written((1..=count).map(end));
         bench.doorbell(0)?;
         let begin = bench.card.cycles();

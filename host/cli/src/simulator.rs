@@ -9,6 +9,9 @@ use glovebox_sim::card::{CardBuild, VerilatedCard};
 use glovebox_sim::verilator::Step;
 use indicatif::ProgressBar;
 
+/// Card memory of the simulated card that a command starts for itself: room for the keys of any set.
+const MEMORY_MIB: u32 = 256;
+
 /// A simulated card that listens on a socket of its own until it is dropped.
 pub(crate) struct SimulatedCard {
     server: CardServer,
@@ -20,7 +23,7 @@ pub(crate) struct SimulatedCard {
 impl SimulatedCard {
     /// Verilates the card, if it has not been before, and serves it.
     pub(crate) fn start(lanes: u32, degree: usize) -> Result<Self, CliError> {
-        let card = build(lanes, degree, None)?;
+        let card = build(lanes, degree, MEMORY_MIB)?;
         let folder = tempfile::Builder::new().prefix("glovebox-").tempdir()?;
         let server = card.serve(&folder.path().join("card.sock"))?;
         Ok(Self { server, lanes, _folder: folder })
@@ -64,7 +67,7 @@ impl Opened<'static> {
 
 /// `glovebox serve`: a simulated card for other programs.
 pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
-    let card = build(options.card.lanes, options.degree, Some(options.memory_mib))?;
+    let card = build(options.card.lanes, options.degree, options.memory_mib)?;
     let server = card.serve(&options.socket)?;
     report::note(&format!(
         "a card with {} lanes for N = {} listens as vfio-user:{}",
@@ -84,13 +87,10 @@ pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
 }
 
 /// The card's RTL, generated, verilated and running; a bar on the terminal if it has to be built.
-fn build(lanes: u32, degree: usize, memory_mib: Option<u32>) -> Result<VerilatedCard, CliError> {
+fn build(lanes: u32, degree: usize, memory_mib: u32) -> Result<VerilatedCard, CliError> {
     let spinner = progress::spinner(&format!("simulated card with {lanes} lanes for N = {degree}: generating RTL"));
     let mut bar: Option<ProgressBar> = None;
-    let mut card = CardBuild::new(lanes as usize, degree);
-    if let Some(mib) = memory_mib {
-        card = card.memory_bytes(u64::from(mib) << 20);
-    }
+    let card = CardBuild::new(lanes as usize, degree).memory_bytes(u64::from(memory_mib) << 20);
     let card = card.progress(|step| show_build(&spinner, &mut bar, step)).build();
     spinner.finish_and_clear();
     if let Some(bar) = bar {
