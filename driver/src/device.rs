@@ -1118,8 +1118,7 @@ impl Core {
                 room.notify_all();
             }
             for (result, pending) in finished {
-                // Nobody waits for a ticket that was dropped.
-                let _ = pending.reply.send(result);
+                pending.answer(result);
             }
             total += count?;
         }
@@ -1186,13 +1185,13 @@ impl Core {
             room.notify_all();
         }
         for (result, pending) in finished {
-            let _ = pending.reply.send(result);
+            pending.answer(result);
         }
         let (late, others): (Vec<_>, Vec<_>) = pending.into_iter().partition(|p| p.deadline <= now && lost.is_none());
         for one in late {
             let error =
                 Error::CommandTimeout { device: self.name.to_string(), command: one.opcode.1, after: one.timeout };
-            let _ = one.reply.send(Err(error));
+            one.answer(Err(error));
         }
         self.fail(others, |command| match &lost {
             Some(reason) => Error::DeviceLost { device: self.name.to_string(), reason: reason.clone() },
@@ -1202,7 +1201,8 @@ impl Core {
 
     fn fail(&self, pending: Vec<Pending>, error: impl Fn(&'static str) -> Error) {
         for one in pending {
-            let _ = one.reply.send(Err(error(one.opcode.1)));
+            let error = error(one.opcode.1);
+            one.answer(Err(error));
         }
     }
 

@@ -42,7 +42,16 @@ pub(crate) struct Pending {
     pub(crate) timeout: Duration,
     pub(crate) reply: Sender<Result<Done>>,
     /// Keeps the memory that the card reads and writes.
-    _memory: Held,
+    memory: Held,
+}
+
+impl Pending {
+    /// Gives the command's memory back, then tells who waits for it: whoever hears of the end finds the memory free.
+    pub(crate) fn answer(self, result: Result<Done>) {
+        drop(self.memory);
+        // Nobody waits for a ticket that was dropped.
+        let _ = self.reply.send(result);
+    }
 }
 
 struct Slot {
@@ -152,7 +161,7 @@ impl Queue {
         let deadline = Instant::now() + timeout;
         let code = words[0] as u8;
         let opcode = (code, Opcode::from_code(code).map_or("an unknown command", Opcode::name));
-        let pending = Pending { opcode, deadline, timeout, reply, _memory: memory };
+        let pending = Pending { opcode, deadline, timeout, reply, memory };
         self.slots[usize::from(place)] = Some(Slot { tag, pending });
     }
 

@@ -254,6 +254,12 @@ const ROWS: [Row; 9] = [
     ("card memory bus", |c, cycles, _| c.card_read_granules as f64 / cycles, RGBColor(230, 140, 40)),
 ];
 
+/// A round distance between marks, of which five to ten fit.
+fn tick(end: u64) -> u64 {
+    let decade = 10u64.pow((end / 10).max(1).ilog10());
+    [1, 2, 5, 10].into_iter().map(|n| n * decade).find(|tick| end / tick < 10).unwrap_or(end)
+}
+
 /// Each row's share of every interval over time, and where batches end.
 fn timeline(options: &Profile, run: &Run) -> Result<String, CliError> {
     const WIDTH: u32 = 1200;
@@ -299,10 +305,11 @@ fn timeline(options: &Profile, run: &Run) -> Result<String, CliError> {
             area.draw(&PathElement::new([(x(cycle), TOP - 8), (x(cycle), bottom)], BLACK.mix(0.6)))?;
         }
         area.draw(&Text::new("a batch ends", (x(run.batches_done[0]).min(right - 90), TOP - 22), style(12)))?;
-        for tick in 0..=5 {
-            let cycle = end * tick / 5;
-            let at = (x(cycle) - 28).min(right - 62);
-            area.draw(&Text::new(grouped(cycle), (at, bottom + 8), style(13)))?;
+        for cycle in (0..=end).step_by(tick(end) as usize) {
+            let label = grouped(cycle);
+            let at = x(cycle) - 3 * label.len() as i32;
+            area.draw(&PathElement::new([(x(cycle), bottom - 2), (x(cycle), bottom + 4)], BLACK))?;
+            area.draw(&Text::new(label, (at, bottom + 8), style(13)))?;
         }
         area.draw(&Text::new("cycles from the doorbell", (LEFT, bottom + 28), style(13)))?;
         area.present()?;
