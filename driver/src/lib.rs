@@ -19,12 +19,14 @@
 //! * [`discovery`] lists the cards of a machine and says what makes each usable.
 //! * [`card`] and [`vfio_user::server`] put a card that is a program behind a PCI function or a socket; [`model`] is
 //!   such a card in software.
+//! * [`bootstrap`] puts parameters and keys into the card's form.
 //! * [`conformance`] is the suite that every road and every card passes; [`reference`] makes its bootstraps and their
 //!   expected results.
 //!
 //! `unsafe` is confined to `sys`, `memory`, `vfio` and two functions of `vfio_user`.
 
 pub mod address;
+pub mod bootstrap;
 pub mod bus;
 pub mod card;
 mod card_memory;

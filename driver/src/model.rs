@@ -5,15 +5,12 @@
 //! above the card is tested without RTL, and it can misbehave on demand ([`Fault`]), so that everything that can go
 //! wrong is tested too. Its cycle counts are nominal: `N / lanes` a polynomial and a fixed overhead a command.
 
+use crate::bootstrap::{golden_result, parameters_of};
 use crate::card::{CardBackend, DmaFault, HostPort};
 use crate::error::{Error, Result};
-use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
 use glovebox_golden::keys::{KeyswitchKey, NttBootstrapKey};
-use glovebox_golden::params::{
-    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, GlweDimension, LweDimension, ModulusSwitchKind,
-    RingDegree,
-};
-use glovebox_golden::{GoldenError, bootstrap, field, ntt::NegacyclicNtt, torus};
+use glovebox_golden::params::BootstrapParameters;
+use glovebox_golden::{GoldenError, field, ntt::NegacyclicNtt};
 use glovebox_regmap::command::{BOOTSTRAP_COMMANDS, COMPLETION_BYTES, DESCRIPTOR_BYTES};
 use glovebox_regmap::registers::{self, control, ring_control, status};
 use glovebox_regmap::{
@@ -586,7 +583,7 @@ impl Shared {
     ) -> std::result::Result<Vec<u64>, GoldenError> {
         let (log2, lanes) = (self.config.degree_log2, self.config.lanes);
         let degree = 1usize << log2;
-        let p = golden_parameters(settings, degree);
+        let p = parameters_of(settings, degree);
         let [bsk, ksk, lut, _] = descriptor.operands;
         let bootstraps = descriptor.opcode == Opcode::Bootstrap;
         let keyswitch_key = if settings.keyswitch {
@@ -602,27 +599,16 @@ impl Shared {
         } else {
             None
         };
-        let stride = degree / usize::from(settings.functions).next_power_of_two();
         let mut output = vec![];
         for (index, words) in input.chunks_exact(settings.source_words(log2) as usize).enumerate() {
             if self.lock().epoch != epoch {
                 break;
             }
-            let mut small = LweCiphertext::from_words(words.to_vec());
-            if let Some(key) = &keyswitch_key {
-                small = bootstrap::keyswitch(&p, key, &small)?;
-            }
-            let Some(key) = &bootstrap_key else {
-                output.extend_from_slice(small.words());
-                continue;
-            };
             let table = if settings.lut_each { index as u64 } else { 0 };
-            let body = self.card_words(lut + table * 8 * degree as u64, 8 * degree as u64);
-            let switched = torus::modulus_switch(small.words(), &p);
-            let turned = bootstrap::blind_rotation(&p, key, &GlweCiphertext::trivial(1, &body), &switched)?;
-            for function in 0..usize::from(settings.functions) {
-                output.extend(bootstrap::sample_extract(&turned, function * stride)?.into_words());
-            }
+            let body =
+                bootstrap_key.as_ref().map(|_| self.card_words(lut + table * 8 * degree as u64, 8 * degree as u64));
+            let rotation = bootstrap_key.as_ref().zip(body.as_deref());
+            output.extend(golden_result(&p, keyswitch_key.as_ref(), rotation, settings.functions.into(), words)?);
         }
         Ok(output)
     }
@@ -696,22 +682,6 @@ const PIECE: u64 = 64 << 10;
 fn words_of(bytes: &[u8]) -> Vec<u64> {
     let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
     bytes.chunks_exact(8).map(word).collect()
-}
-
-/// The parameters that a command's run-time values stand for.
-fn golden_parameters(settings: &BootstrapSettings, degree: usize) -> BootstrapParameters {
-    let kind = if settings.centred { ModulusSwitchKind::CenteredMean } else { ModulusSwitchKind::Standard };
-    BootstrapParameters {
-        lwe_dimension: LweDimension(settings.dimension.into()),
-        glwe_dimension: GlweDimension(1),
-        ring_degree: RingDegree(degree),
-        pbs_base_log: DecompositionBaseLog(settings.pbs_base_log.into()),
-        pbs_level: DecompositionLevelCount(settings.pbs_levels.into()),
-        ks_base_log: DecompositionBaseLog(settings.ks_base_log.into()),
-        ks_level: DecompositionLevelCount(settings.ks_levels.into()),
-        ks_modulus_log2: 64 / u32::from(settings.ks_words_per_slot),
-        modulus_switch: kind,
-    }
 }
 
 /// A bootstrapping key in golden's order and scale from card memory: [`key_layout`]'s order undone, the first four components

@@ -3,20 +3,15 @@
 //!
 //! Keys are random words: no secret is behind them, and every bit of the result depends on them.
 
+use crate::bootstrap::{card_bootstrap_key, card_keyswitch_key, golden_result, parameters_of};
 use crate::card_memory::CardBuffer;
 use crate::device::{Command, Device};
 use crate::dma::DmaBuffer;
 use crate::error::{Error, Result};
-use glovebox_golden::card::bootstrap_key_words;
-use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
+use glovebox_golden::GoldenError;
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
-use glovebox_golden::params::{
-    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, GlweDimension, LweDimension, ModulusSwitchKind,
-    RingDegree,
-};
-use glovebox_golden::{GoldenError, bootstrap, torus};
-use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
-use glovebox_regmap::{BootstrapSettings, Opcode, layout};
+use glovebox_golden::params::BootstrapParameters;
+use glovebox_regmap::{BootstrapSettings, Opcode};
 
 /// Words behind the results of a job: the card must leave them.
 const GUARD: [u64; 8] = [0x5555; 8];
@@ -74,29 +69,14 @@ impl ReferenceKeys {
     pub fn upload(device: &Device, settings: BootstrapSettings, seed: u64) -> Result<Self> {
         let golden = |error| refused(device, &error);
         let (degree, lanes) = (device.parameters().degree(), device.parameters().lanes);
-        let kind = if settings.centred { ModulusSwitchKind::CenteredMean } else { ModulusSwitchKind::Standard };
-        let ks_modulus_log2 = 64 / u32::from(settings.ks_words_per_slot.max(1));
-        let p = BootstrapParameters {
-            lwe_dimension: LweDimension(settings.dimension.into()),
-            glwe_dimension: GlweDimension(1),
-            ring_degree: RingDegree(degree),
-            pbs_base_log: DecompositionBaseLog(settings.pbs_base_log.into()),
-            pbs_level: DecompositionLevelCount(settings.pbs_levels.into()),
-            ks_base_log: DecompositionBaseLog(settings.ks_base_log.into()),
-            ks_level: DecompositionLevelCount(settings.ks_levels.into()),
-            ks_modulus_log2,
-            modulus_switch: kind,
-        };
+        let p = parameters_of(&settings, degree);
         let bsk = BootstrapKey::from_words(&p, words(seed, p.bootstrap_key_len())).map_err(golden)?;
         let bsk = bsk.to_ntt(&p).map_err(golden)?;
-        let unit = 64 - ks_modulus_log2;
+        let unit = 64 - p.ks_modulus_log2;
         let random = words(seed ^ 0xabcd, p.keyswitch_key_len());
         let ksk = KeyswitchKey::from_words(&p, random.iter().map(|w| w >> unit << unit).collect()).map_err(golden)?;
-        let components = bootstrap_key_words(&p, &bsk).map_err(golden)?;
-        let card_bsk = device.upload_words(&stripe_bootstrap_key(&components, degree, lanes as usize))?;
-        let columns = layout::keyswitch_columns(lanes) as usize;
-        let form = KeyswitchWord::for_modulus_log2(ks_modulus_log2);
-        let card_ksk = device.upload_words(&stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, columns, form))?;
+        let card_bsk = device.upload_words(&card_bootstrap_key(&p, &bsk, lanes).map_err(golden)?)?;
+        let card_ksk = device.upload_words(&card_keyswitch_key(&p, &ksk, lanes))?;
         Ok(Self { p, settings, bsk, ksk, card_bsk, card_ksk })
     }
 
@@ -170,18 +150,9 @@ impl ReferenceKeys {
         input: &[u64],
         table: &[u64],
     ) -> std::result::Result<Vec<u64>, GoldenError> {
-        let mut small = LweCiphertext::from_words(input.to_vec());
-        if settings.keyswitch {
-            small = bootstrap::keyswitch(&self.p, &self.ksk, &small)?;
-        }
-        if opcode == Opcode::Keyswitch {
-            return Ok(small.into_words());
-        }
-        let switched = torus::modulus_switch(small.words(), &self.p);
-        let turned = bootstrap::blind_rotation(&self.p, &self.bsk, &GlweCiphertext::trivial(1, table), &switched)?;
-        let stride = self.p.ring_degree.0 / usize::from(settings.functions).next_power_of_two();
-        let extract = |f| bootstrap::sample_extract(&turned, usize::from(f) * stride).map(LweCiphertext::into_words);
-        Ok((0..settings.functions).map(extract).collect::<std::result::Result<Vec<_>, _>>()?.concat())
+        let keyswitch = settings.keyswitch.then_some(&self.ksk);
+        let rotation = (opcode != Opcode::Keyswitch).then_some((&self.bsk, table));
+        golden_result(&self.p, keyswitch, rotation, settings.functions.into(), input)
     }
 }
 

@@ -3,12 +3,13 @@
 //! `cargo xtask vm-test` runs it in a guest on the simulated card.
 #![allow(clippy::print_stdout)]
 
+use glovebox_driver::bootstrap::settings_of;
 use glovebox_driver::in_process::InProcessBus;
 use glovebox_driver::model::{ModelConfig, SoftwareCard};
 use glovebox_driver::reference::ReferenceKeys;
 use glovebox_driver::{Device, DeviceConfig};
 use glovebox_golden::params::CPU_KS_PBS_TUNIFORM_2M128;
-use glovebox_regmap::{BootstrapSettings, Opcode};
+use glovebox_regmap::Opcode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,16 +34,7 @@ fn full_size_keyswitch_and_bootstrap_equal_golden() {
         }
     };
     assert_eq!(device.parameters().degree(), p.ring_degree.0);
-    let settings = BootstrapSettings {
-        dimension: p.lwe_dimension.0 as u16,
-        pbs_base_log: p.pbs_base_log.0 as u8,
-        pbs_levels: p.pbs_level.0 as u8,
-        ks_base_log: p.ks_base_log.0 as u8,
-        ks_levels: p.ks_level.0 as u8,
-        ks_words_per_slot: 1,
-        ..ReferenceKeys::SETTINGS
-    };
-    assert_eq!(p.ks_modulus_log2, 64);
+    let settings = settings_of(&p).unwrap();
     let keys = ReferenceKeys::upload(&device, settings, 11).unwrap();
     println!("keys uploaded: {} of {} bytes of card memory free", device.card_memory().0, device.card_memory().1);
     let job = keys.job(&device, Opcode::Bootstrap, 1, settings, 12).unwrap();

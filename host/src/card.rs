@@ -10,15 +10,12 @@ use crate::cpu::{CpuEngine, CpuKeys, Luts, Precision};
 use crate::device::Device;
 use crate::engine::{Backend, Batch, CardStats};
 use crate::evaluation::EvaluationKeys;
+use glovebox_driver::bootstrap::{card_bootstrap_key, card_keyswitch_key, settings_of};
 use glovebox_driver::{self as driver, CardBuffer, Command, Counters, DeviceAddress, DeviceConfig};
 use glovebox_golden::bootstrap::sample_extract;
-use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::GlweCiphertext;
 use glovebox_golden::keys::NttBootstrapKey;
-use glovebox_golden::params::ModulusSwitchKind;
 use glovebox_golden::{field, torus};
-use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
-use glovebox_regmap::layout::keyswitch_columns;
 use glovebox_regmap::{BootstrapSettings, Opcode};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -97,26 +94,11 @@ impl CardBackend {
         let stride = degree / functions.next_power_of_two();
         let regular = batch.extract.iter().enumerate().all(|(f, &index)| index == f * stride);
         let trivial = (0..count).all(|i| batch.luts.of(i, glwe)[..glwe - degree].iter().all(|&word| word == 0));
-        if !self.card.parameters().can(Opcode::Bootstrap) || p.glwe_dimension.0 != 1 || !regular || !trivial {
+        if !self.card.parameters().can(Opcode::Bootstrap) || !regular || !trivial {
             return None;
         }
-        let settings = BootstrapSettings {
-            dimension: p.lwe_dimension.0.try_into().ok()?,
-            pbs_base_log: p.pbs_base_log.0.try_into().ok()?,
-            pbs_levels: p.pbs_level.0.try_into().ok()?,
-            ks_base_log: p.ks_base_log.0.try_into().ok()?,
-            ks_levels: p.ks_level.0.try_into().ok()?,
-            ks_words_per_slot: match p.ks_modulus_log2 {
-                64 => 1,
-                32 => 2,
-                21 => 3,
-                _ => return None,
-            },
-            centred: p.modulus_switch == ModulusSwitchKind::CenteredMean,
-            keyswitch: true,
-            lut_each: matches!(batch.luts, Luts::Each(_)),
-            functions: functions.try_into().ok()?,
-        };
+        let lut_each = matches!(batch.luts, Luts::Each(_));
+        let settings = BootstrapSettings { lut_each, functions: functions.try_into().ok()?, ..settings_of(p)? };
         BootstrapSettings::unpack(settings.pack()).filter(|unpacked| *unpacked == settings)
     }
 
@@ -127,14 +109,8 @@ impl CardBackend {
             return Ok(keys.clone());
         }
         let (p, lanes) = (self.keys.parameters(), self.card.parameters().lanes);
-        let components = bootstrap_key_words(p, &self.bootstrap_key)?;
-        let bootstrap_key =
-            self.card.upload_words(&stripe_bootstrap_key(&components, p.ring_degree.0, lanes as usize))?;
-        let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
-        let columns = keyswitch_columns(lanes) as usize;
-        let words = self.evaluation.keyswitch_key().words();
-        let keyswitch_key =
-            self.card.upload_words(&stripe_keyswitch_key(words, p.lwe_dimension.0 + 1, columns, form))?;
+        let bootstrap_key = self.card.upload_words(&card_bootstrap_key(p, &self.bootstrap_key, lanes)?)?;
+        let keyswitch_key = self.card.upload_words(&card_keyswitch_key(p, self.evaluation.keyswitch_key(), lanes))?;
         let keys = ResidentKeys { bootstrap_key: Arc::new(bootstrap_key), keyswitch_key: Arc::new(keyswitch_key) };
         *resident = Some(keys.clone());
         Ok(keys)
