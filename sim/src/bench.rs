@@ -6,6 +6,7 @@ use glovebox_driver::card::{CardBackend, DmaPermissions, HostPort, PciFunction};
 use glovebox_driver::memory::HostMemory;
 use glovebox_regmap::command::{COMPLETION_WORDS, Completion};
 use glovebox_regmap::registers::{self, Register, RingRegister, control, ring_control};
+use glovebox_regmap::{Descriptor, StatusCode};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where host memory begins for the card.
@@ -14,6 +15,8 @@ pub const BASE: u64 = 0x12_3456_0000;
 pub const RING_AREA: u64 = 0x1_0000;
 /// log2 of the rings' entries.
 pub const RING_LOG2: u32 = 3;
+/// Cycles after which a command, or a result of one, is given up.
+pub(crate) const STUCK_CYCLES: u64 = 40_000_000;
 /// Ring pairs that there is room for.
 const RINGS: usize = 15;
 /// Offset of the data behind the rings.
@@ -223,6 +226,20 @@ impl CardBench {
         Completion::decode(words)
             .map(Some)
             .map_err(|error| SimError::Bench(format!("completion {head} of ring {ring}: {error:?}")))
+    }
+
+    /// Runs a command on ring 0 to its completion, which must be without error.
+    ///
+    /// # Errors
+    /// [`SimError::Bench`] if it fails or does not end; as the functions above.
+    pub fn succeed(&mut self, descriptor: Descriptor) -> Result<Completion, SimError> {
+        self.queue(0, descriptor.words())?;
+        self.doorbell(0)?;
+        self.card.run(STUCK_CYCLES)?;
+        match self.completion(0)? {
+            Some(done) if done.status == StatusCode::Ok => Ok(done),
+            other => Err(SimError::Bench(format!("{:?} ended with {other:?}", descriptor.opcode))),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod card;
 mod error;
 pub mod formal;
+pub mod keys;
 pub mod profile;
 pub mod synthesis;
 pub mod verilator;

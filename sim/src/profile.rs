@@ -1,35 +1,24 @@
 //! Bootstraps on the simulated card, and where their cycles go: the card's own counters, sampled over the run.
 
 use crate::SimError;
-use crate::bench::CardBench;
+use crate::bench::{CardBench, STUCK_CYCLES};
 use crate::card::{CardBuild, Traffic};
-use glovebox_golden::GoldenError;
-use glovebox_golden::bootstrap::{blind_rotation, keyswitch, sample_extract};
-use glovebox_golden::card::bootstrap_key_words;
-use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
-use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
-use glovebox_golden::params::{BootstrapParameters, LweDimension, ModulusSwitchKind};
-use glovebox_golden::torus::modulus_switch;
+use crate::keys::CardKeys;
+use glovebox_golden::params::{BootstrapParameters, LweDimension};
 use glovebox_hdl::bootstrap::Shape;
-use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
-use glovebox_regmap::layout::{BEAT_BYTES, keyswitch_columns, memory_ports};
-use glovebox_regmap::registers::{self, Register};
-use glovebox_regmap::{BootstrapSettings, Descriptor, Opcode, StatusCode};
+use glovebox_regmap::registers;
+use glovebox_regmap::{BootstrapSettings, Descriptor, StatusCode};
 use serde::Serialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a burst to host memory.
 const BURST_BYTES: u64 = 1024;
-/// Cycles without a result after which a run is given up.
-const STUCK_CYCLES: u64 = 40_000_000;
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
     /// Lanes of the card.
     pub lanes: usize,
-    /// Parameters of the bootstraps; the card is built for their ring degree.
-    pub parameters: BootstrapParameters,
     /// Keyswitch first.
     pub keyswitch: bool,
     /// Card memory, each port.
@@ -40,117 +29,67 @@ pub struct Workload {
     pub seed: u64,
 }
 
-/// Values of the card's counters; all in cycles but the beats, which are of 64 bytes from host memory and of a granule (64
-/// bytes a port) from card memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counters {
-    /// Ciphertexts of a batch are taken in.
-    pub load: u64,
-    /// A keyswitch is under way.
-    pub keyswitch: u64,
-    /// A modulus switch is under way.
-    pub modulus_switch: u64,
-    /// A batch is ready and the blind rotation of the one before is not over.
-    pub rotation_wait: u64,
-    /// A blind rotation is under way.
-    pub rotation: u64,
-    /// A sample extraction is under way.
-    pub extract: u64,
-    /// Blind rotation waits for the bootstrapping key.
-    pub bsk_stall: u64,
-    /// Keyswitch waits for its key.
-    pub ksk_stall: u64,
-    /// The multipliers of the forward transforms and of the products work.
-    pub forward_active: u64,
-    /// The multipliers of the inverse transforms work.
-    pub inverse_active: u64,
-    /// The command waits for data from host memory.
-    pub host_read_stall: u64,
-    /// Host memory does not take data that is ready.
-    pub host_write_stall: u64,
-    /// Granules read from card memory.
-    pub card_read_granules: u64,
-    /// Beats read from host memory.
-    pub host_read_beats: u64,
-    /// Beats written to host memory.
-    pub host_write_beats: u64,
+/// The counters in one list: name of the value, register, what it counts.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident: $register:ident,)*) => {
+        /// Values of the card's counters; all in cycles but the beats, which are of 64 bytes from host memory and of a granule
+        /// (64 bytes a port) from card memory.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            fn read(bench: &mut CardBench) -> Result<Self, SimError> {
+                Ok(Self { $($name: bench.read64(registers::$register)?,)* })
+            }
+
+            /// Each counter of both in a function.
+            fn zip(&self, other: &Self, f: impl Fn(u64, u64) -> u64) -> Self {
+                Self { $($name: f(self.$name, other.$name),)* }
+            }
+        }
+    };
 }
 
-/// Where each counter is.
-const COUNTERS: [Register; 15] = [
-    registers::LOAD_CYCLES,
-    registers::KEYSWITCH_CYCLES,
-    registers::SWITCH_CYCLES,
-    registers::ROTATION_WAITS,
-    registers::ROTATION_CYCLES,
-    registers::EXTRACT_CYCLES,
-    registers::BSK_STALLS,
-    registers::KSK_STALLS,
-    registers::FORWARD_ACTIVE,
-    registers::INVERSE_ACTIVE,
-    registers::READ_STALLS,
-    registers::WRITE_STALLS,
-    registers::CARD_READ_BEATS,
-    registers::READ_BEATS,
-    registers::WRITE_BEATS,
-];
+counters! {
+    /// Ciphertexts of a batch are taken in.
+    load: LOAD_CYCLES,
+    /// A keyswitch is under way.
+    keyswitch: KEYSWITCH_CYCLES,
+    /// A modulus switch is under way.
+    modulus_switch: SWITCH_CYCLES,
+    /// A batch is ready and the blind rotation of the one before is not over.
+    rotation_wait: ROTATION_WAITS,
+    /// A blind rotation is under way.
+    rotation: ROTATION_CYCLES,
+    /// A sample extraction is under way.
+    extract: EXTRACT_CYCLES,
+    /// Blind rotation waits for the bootstrapping key.
+    bsk_stall: BSK_STALLS,
+    /// Keyswitch waits for its key.
+    ksk_stall: KSK_STALLS,
+    /// The multipliers of the forward transforms and of the products work.
+    forward_active: FORWARD_ACTIVE,
+    /// The multipliers of the inverse transforms work.
+    inverse_active: INVERSE_ACTIVE,
+    /// The command waits for data from host memory.
+    host_read_stall: READ_STALLS,
+    /// Host memory does not take data that is ready.
+    host_write_stall: WRITE_STALLS,
+    /// Granules read from card memory.
+    card_read_granules: CARD_READ_BEATS,
+    /// Beats read from host memory.
+    host_read_beats: READ_BEATS,
+    /// Beats written to host memory.
+    host_write_beats: WRITE_BEATS,
+}
 
 impl Counters {
-    fn read(bench: &mut CardBench) -> Result<Self, SimError> {
-        let mut v = [0; COUNTERS.len()];
-        for (value, register) in v.iter_mut().zip(COUNTERS) {
-            *value = bench.read64(register)?;
-        }
-        Ok(Self::of(v))
-    }
-
-    fn of(v: [u64; COUNTERS.len()]) -> Self {
-        let [load, keyswitch, modulus_switch, rotation_wait, rotation, extract, bsk_stall, ksk_stall, ..] = v;
-        let [.., forward_active, inverse_active, host_read_stall, host_write_stall, card, read, write] = v;
-        Self {
-            load,
-            keyswitch,
-            modulus_switch,
-            rotation_wait,
-            rotation,
-            extract,
-            bsk_stall,
-            ksk_stall,
-            forward_active,
-            inverse_active,
-            host_read_stall,
-            host_write_stall,
-            card_read_granules: card,
-            host_read_beats: read,
-            host_write_beats: write,
-        }
-    }
-
-    fn values(&self) -> [u64; COUNTERS.len()] {
-        [
-            self.load,
-            self.keyswitch,
-            self.modulus_switch,
-            self.rotation_wait,
-            self.rotation,
-            self.extract,
-            self.bsk_stall,
-            self.ksk_stall,
-            self.forward_active,
-            self.inverse_active,
-            self.host_read_stall,
-            self.host_write_stall,
-            self.card_read_granules,
-            self.host_read_beats,
-            self.host_write_beats,
-        ]
-    }
-
     /// What has been counted since `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
-        let (now, before) = (self.values(), before.values());
-        Self::of(std::array::from_fn(|i| now[i].wrapping_sub(before[i])))
+        self.zip(before, u64::wrapping_sub)
     }
 }
 
@@ -227,90 +166,54 @@ impl Run {
     }
 }
 
-/// What golden needs.
-struct Reference {
-    parameters: BootstrapParameters,
-    keyswitch: bool,
-    bsk: NttBootstrapKey,
-    ksk: KeyswitchKey,
-    table: Vec<u64>,
-}
-
 /// A card with keys in its memory, ready to run.
 pub struct Profiler {
     workload: Workload,
     shape: Shape,
     bench: CardBench,
-    reference: Reference,
-    operands: [u64; 4],
-    key_bytes: [u64; 3],
+    keys: CardKeys,
     capacity: usize,
 }
 
 impl Profiler {
-    /// Verilates the card unless the model is cached, makes keys and puts them into card memory. `capacity` is the largest
-    /// command that will be run, in ciphertexts. `progress` hears of each step of the model's build.
-    ///
-    /// The card wipes the memory that the keys take, so that it counts as written; the simulation then puts the keys there,
-    /// which is the same as an upload but for its time.
+    /// [`Profiler::with_keys`] on random keys.
     ///
     /// # Errors
-    /// As [`CardBuild::simulation`]; [`SimError::Golden`] for parameters that golden or the card does not know.
+    /// As [`Profiler::with_keys`] and [`CardKeys::random`].
     pub fn new(
         workload: Workload,
+        parameters: BootstrapParameters,
         capacity: usize,
         progress: impl FnMut(crate::verilator::Step),
     ) -> Result<Self, SimError> {
-        let p = workload.parameters;
-        let (degree, lanes) = (p.ring_degree.0, workload.lanes);
-        // Refuses lanes and degrees that there is no card for.
-        glovebox_hdl::Design::new("card", lanes, degree)?;
-        let bsk = BootstrapKey::from_words(&p, words(workload.seed, p.bootstrap_key_len()))?.to_ntt(&p)?;
-        let unit = 64 - p.ks_modulus_log2;
-        let random = words(workload.seed ^ 0x6b73, p.keyswitch_key_len()).iter().map(|w| w >> unit << unit).collect();
-        let ksk = KeyswitchKey::from_words(&p, random)?;
-        let table = words(workload.seed ^ 0x6c75, degree);
-        let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
-        let columns = keyswitch_columns(lanes as u32) as usize;
-        let small_len = p.lwe_dimension.0 + 1;
-        let parts = [
-            stripe_bootstrap_key(&bootstrap_key_words(&p, &bsk)?, degree, lanes),
-            stripe_keyswitch_key(ksk.words(), small_len, columns, form),
-            table.clone(),
-        ];
-        let granule = BEAT_BYTES * u64::from(memory_ports(lanes as u32));
-        let key_bytes = parts.each_ref().map(|words| 8 * words.len() as u64);
-        let [bsk_bytes, ksk_bytes, table_bytes] = key_bytes.map(|bytes| bytes.next_multiple_of(granule));
-        let total = bsk_bytes + ksk_bytes + table_bytes;
-        let settings = BootstrapSettings {
-            dimension: p.lwe_dimension.0 as u16,
-            pbs_base_log: p.pbs_base_log.0 as u8,
-            pbs_levels: p.pbs_level.0 as u8,
-            ks_base_log: p.ks_base_log.0 as u8,
-            ks_levels: p.ks_level.0 as u8,
-            ks_words_per_slot: form.per_slot() as u8,
-            centred: p.modulus_switch == ModulusSwitchKind::CenteredMean,
-            keyswitch: workload.keyswitch,
-            lut_each: false,
-            functions: 1,
-        };
-        let build = CardBuild::new(lanes, degree)
-            .memory_bytes(total)
+        let mut seeds = [0, 0x6b73, 0x6c75].into_iter();
+        let random = |count| words(workload.seed ^ seeds.next().unwrap_or(1), count);
+        let keys = CardKeys::random(parameters, workload.lanes, random)?;
+        Self::with_keys(workload, keys, capacity, progress)
+    }
+
+    /// Verilates the card for the keys' ring degree unless the model is cached, and puts the keys into card memory
+    /// ([`CardKeys::place`]). `capacity` is the largest command that will be run, in ciphertexts. `progress` hears of each
+    /// step of the model's build.
+    ///
+    /// # Errors
+    /// As [`CardBuild::simulation`], [`CardKeys::place`].
+    pub fn with_keys(
+        workload: Workload,
+        keys: CardKeys,
+        capacity: usize,
+        progress: impl FnMut(crate::verilator::Step),
+    ) -> Result<Self, SimError> {
+        let degree = keys.parameters.ring_degree.0;
+        let build = CardBuild::new(workload.lanes, degree)
+            .memory_bytes(keys.total_bytes())
             .traffic(workload.host)
             .memory_traffic(workload.memory)
             .reset_seed(workload.seed)
             .progress(progress);
         let mut bench = CardBench::new(build, 2 * capacity * 8 * (degree + 1) + 2 * BURST_BYTES as usize)?;
-        let wipe = Descriptor { count: total as u32, destination: 0, ..Descriptor::new(Opcode::Wipe) };
-        command(&mut bench, wipe)?;
-        for (words, at) in parts.iter().zip([0, bsk_bytes, bsk_bytes + ksk_bytes]) {
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            bench.card.memory_mut()[at as usize..][..bytes.len()].copy_from_slice(&bytes);
-        }
-        let operands = [0, bsk_bytes, bsk_bytes + ksk_bytes, settings.pack()];
-        let shape = Shape::new(lanes, degree);
-        let reference = Reference { parameters: p, keyswitch: workload.keyswitch, bsk, ksk, table };
-        Ok(Self { workload, shape, bench, reference, operands, key_bytes, capacity })
+        keys.place(&mut bench)?;
+        Ok(Self { workload, shape: Shape::new(workload.lanes, degree), bench, keys, capacity })
     }
 
     /// Changes how card memory behaves, from the next run on.
@@ -318,29 +221,52 @@ impl Profiler {
         self.bench.card.set_memory_traffic(memory);
     }
 
-    /// Runs one command of `count` random ciphertexts and compares every word of its results with golden's. Counters are
-    /// sampled every `sample_cycles`; `progress` hears how many of the results are in host memory.
+    /// [`Profiler::run_on`] `count` random ciphertexts.
     ///
     /// # Errors
-    /// [`SimError::Bench`] if `count` is 0 or above the capacity, or the command fails; [`SimError::Disagrees`] if a word is
-    /// not golden's; as [`CardBench`].
-    pub fn run(&mut self, count: usize, sample_cycles: u64, mut progress: impl FnMut(usize)) -> Result<Run, SimError> {
-        if count == 0 || count > self.capacity {
-            return Err(SimError::Bench(format!("{count} ciphertexts: from 1 to {} fit", self.capacity)));
+    /// As [`Profiler::run_on`].
+    pub fn run(&mut self, count: usize, sample_cycles: u64, progress: impl FnMut(usize)) -> Result<Run, SimError> {
+        let seed = self.workload.seed.wrapping_add(count as u64) ^ 0x696e;
+        let input = words(seed, count * self.source_len());
+        self.run_on(&input, sample_cycles, progress).map(|(run, _)| run)
+    }
+
+    /// Words of a ciphertext that goes in.
+    fn source_len(&self) -> usize {
+        let p = &self.keys.parameters;
+        if self.workload.keyswitch { p.ring_degree.0 + 1 } else { p.lwe_dimension.0 + 1 }
+    }
+
+    /// Runs one command on these ciphertexts, one after another, and compares every word of its results, which it returns,
+    /// with golden's. Counters are sampled every `sample_cycles`; `progress` hears how many of the results are in host
+    /// memory.
+    ///
+    /// # Errors
+    /// [`SimError::Bench`] if there are no ciphertexts, a part of one, or more than the capacity, or the command fails;
+    /// [`SimError::Disagrees`] if a word is not golden's; as [`CardBench`].
+    pub fn run_on(
+        &mut self,
+        input: &[u64],
+        sample_cycles: u64,
+        mut progress: impl FnMut(usize),
+    ) -> Result<(Run, Vec<u64>), SimError> {
+        let source_len = self.source_len();
+        let count = input.len() / source_len;
+        if count == 0 || count > self.capacity || !input.len().is_multiple_of(source_len) {
+            let (words, most) = (input.len(), self.capacity);
+            return Err(SimError::Bench(format!("{words} words: 1 to {most} ciphertexts of {source_len} fit")));
         }
-        let p = self.workload.parameters;
+        let p = self.keys.parameters;
         let degree = p.ring_degree.0;
-        let source_len = if self.workload.keyswitch { degree } else { p.lwe_dimension.0 } + 1;
-        let input = words(self.workload.seed.wrapping_add(count as u64) ^ 0x696e, count * source_len);
         let out = (8 * input.len()).next_multiple_of(BURST_BYTES as usize);
-        self.bench.put(0, &input)?;
+        self.bench.put(0, input)?;
         let bench = &mut self.bench;
+        let settings = BootstrapSettings { keyswitch: self.workload.keyswitch, ..self.keys.settings };
         let descriptor = Descriptor {
             count: count as u32,
             source: bench.data(0),
             destination: bench.data(out),
-            operands: self.operands,
-            ..Descriptor::new(Opcode::Bootstrap)
+            ..self.keys.descriptor(settings)
         };
         let before = Counters::read(bench)?;
         let card_read = |bench: &CardBench| bench.card.memory_moved_bytes().iter().map(|port| port.0).sum::<u64>();
@@ -395,33 +321,25 @@ impl Profiler {
             cycles: done.cycles,
             batches_done,
             counted: counters.since(&before),
-            key_bytes: self.key_bytes,
+            key_bytes: self.keys.parts().each_ref().map(|words| 8 * words.len() as u64),
             card_read_bytes: card_read(bench) - read_before,
             samples,
         };
         let results = bench.get(out, count * (degree + 1))?;
-        self.reference.compare(&input, source_len, &results)?;
-        Ok(run)
+        self.compare(input, &results)?;
+        Ok((run, results))
     }
-}
 
-impl Reference {
     /// Every word of every result against golden's, on as many threads as there are processors.
-    fn compare(&self, input: &[u64], source_len: usize, results: &[u64]) -> Result<(), SimError> {
-        let p = &self.parameters;
-        let expected = |ciphertext: &[u64]| -> Result<Vec<u64>, GoldenError> {
-            let ciphertext = LweCiphertext::from_words(ciphertext.to_vec());
-            let small = if self.keyswitch { keyswitch(p, &self.ksk, &ciphertext)? } else { ciphertext };
-            let switched = modulus_switch(small.words(), p);
-            let turned = blind_rotation(p, &self.bsk, &GlweCiphertext::trivial(1, &self.table), &switched)?;
-            Ok(sample_extract(&turned, 0)?.into_words())
-        };
+    fn compare(&self, input: &[u64], results: &[u64]) -> Result<(), SimError> {
+        let (keys, keyswitch) = (&self.keys, self.workload.keyswitch);
+        let result_len = keys.parameters.ring_degree.0 + 1;
         let pairs: Vec<_> =
-            input.chunks_exact(source_len).zip(results.chunks_exact(p.ring_degree.0 + 1)).enumerate().collect();
+            input.chunks_exact(self.source_len()).zip(results.chunks_exact(result_len)).enumerate().collect();
         let next = AtomicUsize::new(0);
         let check = || {
             while let Some(&(index, (ciphertext, result))) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let expected = expected(ciphertext)?;
+                let expected = keys.expected(keyswitch, ciphertext)?;
                 if let Some(word) = (0..result.len()).find(|&i| result[i] != expected[i]) {
                     let (got, expected) = (result[word], expected[word]);
                     return Err(SimError::Disagrees { ciphertext: index, word, got, expected });
@@ -436,17 +354,6 @@ impl Reference {
                 worker.join().unwrap_or_else(|_| Err(SimError::Bench("a thread of the comparison panicked".into())))
             })
         })
-    }
-}
-
-/// One command on ring 0, to its completion without error.
-fn command(bench: &mut CardBench, descriptor: Descriptor) -> Result<(), SimError> {
-    bench.queue(0, descriptor.words())?;
-    bench.doorbell(0)?;
-    bench.card.run(STUCK_CYCLES)?;
-    match bench.completion(0)? {
-        Some(done) if done.status == StatusCode::Ok => Ok(()),
-        other => Err(SimError::Bench(format!("{:?} ended with {other:?}", descriptor.opcode))),
     }
 }
 

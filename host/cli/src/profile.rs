@@ -67,7 +67,6 @@ pub(crate) fn run(options: &Profile) -> Result<Outcome, CliError> {
     };
     let workload = Workload {
         lanes: options.lanes,
-        parameters,
         keyswitch: !options.no_keyswitch,
         memory,
         host: Traffic::steady(HOST_LATENCY_CYCLES),
@@ -77,7 +76,8 @@ pub(crate) fn run(options: &Profile) -> Result<Outcome, CliError> {
     let count = options.count.map_or(2 * batch, usize::from);
     let most = if options.sweep { 2 * batch } else { count };
     let (spinner, mut bar) = (progress::spinner("the card's RTL, keys and card memory"), None);
-    let mut profiler = Profiler::new(workload, most, |step| simulator::show_build(&spinner, &mut bar, step))?;
+    let mut profiler =
+        Profiler::new(workload, parameters, most, |step| simulator::show_build(&spinner, &mut bar, step))?;
     spinner.finish_and_clear();
     if let Some(bar) = bar {
         bar.finish_and_clear();

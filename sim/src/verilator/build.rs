@@ -199,9 +199,24 @@ impl<'a> Build<'a> {
         for folder in [work.clone(), include.clone(), include.join("vltstd")] {
             base.push(format!("-I{}", folder.display()));
         }
-        base.push("-include".to_string());
-        base.push(work.join("glovebox.h").display().to_string());
-        let mut jobs: Vec<(PathBuf, PathBuf)> = vec![];
+        let with = |header: &Path| {
+            let mut flags = base.clone();
+            flags.extend(["-include".to_string(), header.display().to_string()]);
+            flags
+        };
+        let runtime_flags = with(&work.join("glovebox.h"));
+        // Each of the model's files begins with the declaration of all its registers, tens of megabytes for a wide card.
+        let all = work.join("all.h");
+        write_file(
+            &all,
+            &format!("#include \"glovebox.h\"\n#include \"{class}__pch.h\"\n#include \"{class}___024root.h\"\n"),
+        )?;
+        self.step("compiling headers".to_string(), 0, 1);
+        let mut header = Command::new(&cxx);
+        header.args(&base).args(["-x", "c++-header"]).arg(&all).arg("-o").arg(work.join("all.h.gch"));
+        finish(&mut header, &cxx, self.top)?;
+        let model_flags = with(&all);
+        let mut jobs = vec![];
         let mut objects = vec![];
         for (class, global) in classes(&list) {
             let object = if global {
@@ -210,14 +225,14 @@ impl<'a> Build<'a> {
                 work.join(format!("{class}.o"))
             };
             if !(global && object.is_file()) {
-                let folder = if global { &include } else { &work };
-                jobs.push((folder.join(format!("{class}.cpp")), object.clone()));
+                let (folder, flags) = if global { (&include, &runtime_flags) } else { (&work, &model_flags) };
+                jobs.push(Job { flags, source: folder.join(format!("{class}.cpp")), object: object.clone() });
             }
             objects.push(object);
         }
-        jobs.push((work.join("glovebox.cpp"), work.join("glovebox.o")));
         objects.push(work.join("glovebox.o"));
-        self.compile(&cxx, &base, jobs)?;
+        jobs.push(Job { flags: &runtime_flags, source: work.join("glovebox.cpp"), object: work.join("glovebox.o") });
+        self.compile(&cxx, jobs)?;
 
         let total = objects.len() + 1;
         self.step("linking".to_string(), total - 1, total);
@@ -241,7 +256,7 @@ impl<'a> Build<'a> {
     }
 
     /// Compiles files side by side; the first failure stops the rest.
-    fn compile(&mut self, cxx: &str, flags: &[String], jobs: Vec<(PathBuf, PathBuf)>) -> Result<(), SimError> {
+    fn compile(&mut self, cxx: &str, jobs: Vec<Job<'_>>) -> Result<(), SimError> {
         let total = jobs.len() + 1;
         let queue: Mutex<VecDeque<_>> = Mutex::new(jobs.into());
         let (send, receive) = std::sync::mpsc::channel();
@@ -251,10 +266,10 @@ impl<'a> Build<'a> {
                 scope.spawn(move || {
                     loop {
                         let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
-                        let Some((source, object)) = next else { break };
-                        let result = compile_one(cxx, flags, &source, &object);
+                        let Some(job) = next else { break };
+                        let result = job.compile(cxx);
                         let failed = result.is_err();
-                        if send.send((source, result)).is_err() || failed {
+                        if send.send((job.source, result)).is_err() || failed {
                             queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
                             break;
                         }
@@ -272,13 +287,22 @@ impl<'a> Build<'a> {
     }
 }
 
-fn compile_one(cxx: &str, flags: &[String], source: &Path, object: &Path) -> Result<(), SimError> {
-    // Runtime objects are shared by concurrent builds: a name of our own, then rename.
-    let fresh = object.with_extension(format!("{}.tmp", std::process::id()));
-    let mut command = Command::new(cxx);
-    command.args(flags).arg("-c").arg(source).arg("-o").arg(&fresh);
-    finish(&mut command, cxx, &source.display().to_string())?;
-    std::fs::rename(&fresh, object).map_err(SimError::file("rename", &fresh))
+/// A C++ file to compile.
+struct Job<'a> {
+    flags: &'a [String],
+    source: PathBuf,
+    object: PathBuf,
+}
+
+impl Job<'_> {
+    fn compile(&self, cxx: &str) -> Result<(), SimError> {
+        // Runtime objects are shared by concurrent builds: a name of our own, then rename.
+        let fresh = self.object.with_extension(format!("{}.tmp", std::process::id()));
+        let mut command = Command::new(cxx);
+        command.args(self.flags).arg("-c").arg(&self.source).arg("-o").arg(&fresh);
+        finish(&mut command, cxx, &self.source.display().to_string())?;
+        std::fs::rename(&fresh, &self.object).map_err(SimError::file("rename", &fresh))
+    }
 }
 
 fn finish(command: &mut Command, tool: &str, design: &str) -> Result<(), SimError> {

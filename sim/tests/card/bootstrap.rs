@@ -1,17 +1,12 @@
 //! Card memory and the bootstrap through descriptors: contents, faults, resets, under any traffic of both memories.
 
 use crate::bench::{Bench, words};
-use glovebox_golden::bootstrap::{blind_rotation, keyswitch, sample_extract};
-use glovebox_golden::card::bootstrap_key_words;
-use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
-use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
 use glovebox_golden::params::{BootstrapParameters, LweDimension, TOY_INSECURE};
-use glovebox_golden::torus::modulus_switch;
-use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
-use glovebox_regmap::layout::{batch_depth, keyswitch_columns};
+use glovebox_regmap::layout::batch_depth;
 use glovebox_regmap::registers::{self, control};
-use glovebox_regmap::{BootstrapSettings, Completion, Descriptor, Opcode, StatusCode};
+use glovebox_regmap::{Completion, Descriptor, Opcode, StatusCode};
 use glovebox_sim::card::{CardBuild, Traffic};
+use glovebox_sim::keys::CardKeys;
 
 const LANES: usize = 8;
 const DEGREE: usize = 256;
@@ -50,15 +45,8 @@ fn wipe(bench: &mut Bench, at: u64, count: u32) -> Completion {
     bench.run(Descriptor { count, destination: at, ..Descriptor::new(Opcode::Wipe) }.words())
 }
 
-/// A key set of random words and where it is on the card.
-pub(crate) struct Keys {
-    p: BootstrapParameters,
-    bsk: NttBootstrapKey,
-    ksk: KeyswitchKey,
-    table: Vec<u64>,
-    card: [Vec<u64>; 3],
-    operands: [u64; 4],
-}
+/// A key set of random words, on the card by upload.
+pub(crate) struct Keys(CardKeys);
 
 impl Keys {
     fn new(seed: u64) -> Self {
@@ -66,63 +54,30 @@ impl Keys {
     }
 
     pub(crate) fn of(p: BootstrapParameters, seed: u64) -> Self {
-        let degree = p.ring_degree.0;
-        let bsk = BootstrapKey::from_words(&p, words(seed, p.bootstrap_key_len())).unwrap().to_ntt(&p).unwrap();
-        let unit = 64 - p.ks_modulus_log2;
-        let random = words(seed + 1, p.keyswitch_key_len()).iter().map(|w| w >> unit << unit).collect();
-        let ksk = KeyswitchKey::from_words(&p, random).unwrap();
-        let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
-        let table = words(seed + 2, degree);
-        let card = [
-            stripe_bootstrap_key(&bootstrap_key_words(&p, &bsk).unwrap(), degree, LANES),
-            stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, keyswitch_columns(LANES as u32) as usize, form),
-            table.clone(),
-        ];
-        let settings = BootstrapSettings {
-            dimension: p.lwe_dimension.0 as u16,
-            pbs_base_log: p.pbs_base_log.0 as u8,
-            pbs_levels: p.pbs_level.0 as u8,
-            ks_base_log: p.ks_base_log.0 as u8,
-            ks_levels: p.ks_level.0 as u8,
-            ks_words_per_slot: form.per_slot() as u8,
-            centred: p.modulus_switch == glovebox_golden::params::ModulusSwitchKind::CenteredMean,
-            keyswitch: true,
-            lut_each: false,
-            functions: 1,
-        };
-        let beats = |words: &[u64]| 64 * (words.len() as u64).div_ceil(8);
-        let ksk_at = beats(&card[0]);
-        let lut_at = ksk_at + beats(&card[1]);
-        Self { p, bsk, ksk, table, card, operands: [0, ksk_at, lut_at, settings.pack()] }
+        let mut seeds = seed..;
+        Self(CardKeys::random(p, LANES, |count| words(seeds.next().unwrap(), count)).unwrap())
     }
 
     pub(crate) fn upload(&self, bench: &mut Bench) {
-        for (words, &at) in self.card.iter().zip(&self.operands) {
+        for (words, at) in self.0.parts().iter().zip(self.0.addresses()) {
             assert_eq!(upload(bench, words, at).status, StatusCode::Ok);
         }
     }
 
     fn command(&self, bench: &Bench, count: u32) -> [u64; 8] {
         let (source, destination) = (bench.data(0), bench.data(0x10_000));
-        Descriptor { count, source, destination, operands: self.operands, tag: 7, ..Descriptor::new(Opcode::Bootstrap) }
-            .words()
+        Descriptor { count, source, destination, tag: 7, ..self.0.descriptor(self.0.settings) }.words()
     }
 
     /// A command with `count` ciphertexts, every word of its results.
     pub(crate) fn check(&self, bench: &mut Bench, count: usize, seed: u64) -> Completion {
-        let len = self.p.ring_degree.0 + 1;
+        let len = self.0.parameters.ring_degree.0 + 1;
         let input = words(seed, count * len);
         bench.put(0, &input);
         let done = bench.run(self.command(bench, count as u32));
         assert_eq!((done.status, done.fault_address), (StatusCode::Ok, 0), "seed {seed}");
-        let mut expected = vec![];
-        for ciphertext in input.chunks_exact(len) {
-            let small = keyswitch(&self.p, &self.ksk, &LweCiphertext::from_words(ciphertext.to_vec())).unwrap();
-            let switched = modulus_switch(small.words(), &self.p);
-            let table = GlweCiphertext::trivial(1, &self.table);
-            let turned = blind_rotation(&self.p, &self.bsk, &table, &switched).unwrap();
-            expected.extend(sample_extract(&turned, 0).unwrap().into_words());
-        }
+        let expected: Vec<u64> =
+            input.chunks_exact(len).flat_map(|ciphertext| self.0.expected(true, ciphertext).unwrap()).collect();
         assert!(bench.get(0x10_000, expected.len()) == expected, "{count} bootstraps, seed {seed}");
         done
     }
@@ -166,12 +121,15 @@ fn bootstraps_equal_golden_under_any_traffic_and_read_each_key_once_a_batch() {
         let mut bench = card(host, memory, seed);
         keys.upload(&mut bench);
         let uploaded = bench.card.memory_moved_bytes();
-        assert_eq!(uploaded, vec![(0, 8 * keys.card.iter().map(|w| w.len().next_multiple_of(8) as u64).sum::<u64>())]);
+        assert_eq!(
+            uploaded,
+            vec![(0, 8 * keys.0.parts().iter().map(|w| w.len().next_multiple_of(8) as u64).sum::<u64>())]
+        );
         for count in [1, DEPTH, 2 * DEPTH + 1] {
             let before = bench.card.memory_moved_bytes()[0].0;
             cycles.push(keys.check(&mut bench, count, seed * 100 + count as u64).cycles);
             let read = bench.card.memory_moved_bytes()[0].0 - before;
-            let [bsk, ksk, table] = keys.card.each_ref().map(|words| 64 * words.len().div_ceil(8) as u64);
+            let [bsk, ksk, table] = keys.0.parts().each_ref().map(|words| 64 * words.len().div_ceil(8) as u64);
             let batches = count.div_ceil(DEPTH) as u64;
             assert_eq!(read, batches * (bsk + ksk) + table, "bytes from card memory for {count} bootstraps");
         }
@@ -186,7 +144,7 @@ fn refused_card_memory_is_reported_with_the_address_and_leaves_nothing_behind() 
     for seed in 1..4 {
         let mut bench = card(Traffic::random(seed), Traffic::random(seed + 30), seed);
         keys.upload(&mut bench);
-        let [bsk, ksk, lut, _] = keys.operands;
+        let [bsk, ksk, lut] = keys.0.addresses();
         for at in [bsk + 64 * 100, ksk + 64 * 33, lut + 64 * 3] {
             bench.card.refuse_memory(at..at + 64);
             let done = bench.run(keys.command(&bench, 5));

@@ -9,15 +9,8 @@ const BASELINE: &str = include_str!("full_size_baseline.txt");
 
 #[test]
 fn bootstrap_of_the_default_set_equals_golden_and_takes_the_cycles_of_the_committed_baseline() {
-    let workload = Workload {
-        lanes: 8,
-        parameters: CPU_KS_PBS_TUNIFORM_2M128.bootstrap,
-        keyswitch: true,
-        memory: Traffic::ddr4(),
-        host: Traffic::steady(300),
-        seed: 1,
-    };
-    let mut profiler = Profiler::new(workload, 1, |_| {}).unwrap();
+    let workload = Workload { lanes: 8, keyswitch: true, memory: Traffic::ddr4(), host: Traffic::steady(300), seed: 1 };
+    let mut profiler = Profiler::new(workload, CPU_KS_PBS_TUNIFORM_2M128.bootstrap, 1, |_| {}).unwrap();
     let run = profiler.run(1, u64::MAX, |_| {}).unwrap();
     let [bsk, ksk, table] = run.key_bytes;
     assert_eq!(run.card_read_bytes, bsk + (ksk + table).next_multiple_of(64), "each key is read once");
