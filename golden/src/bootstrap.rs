@@ -174,6 +174,16 @@ impl Evaluator {
         &self.parameters
     }
 
+    /// The keyswitching key.
+    pub fn keyswitch_key(&self) -> &KeyswitchKey {
+        &self.keyswitch_key
+    }
+
+    /// The bootstrapping key.
+    pub fn bootstrap_key(&self) -> &NttBootstrapKey {
+        &self.bootstrap_key
+    }
+
     /// The keyswitch alone; see [`keyswitch`].
     ///
     /// # Errors

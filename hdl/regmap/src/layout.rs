@@ -76,13 +76,14 @@ pub const fn keyswitch_columns(lanes: u32) -> u64 {
     if columns == 0 { 1 } else { columns }
 }
 
-/// AXI ports to card memory of a card of `lanes` lanes, so that the key stream fills the multipliers.
+/// AXI ports to card memory of a card of `lanes` lanes, so that the key stream fills the multipliers; at 128 lanes, so that
+/// the key of a step (96 granules for N = 2048, one level) is there before a lone ciphertext's step is over.
 ///
 /// Granule by granule card memory is striped over them: port i holds beat i of each granule of `64 * ports` bytes.
 pub const fn memory_ports(lanes: u32) -> u32 {
     match lanes {
         0..=16 => 1,
         17..=64 => 2,
-        _ => 8,
+        _ => 16,
     }
 }
