@@ -40,7 +40,7 @@ pub(crate) enum Command {
 /// What `profile` runs.
 #[derive(Debug, Args)]
 pub(crate) struct Profile {
-    /// Lanes of the simulated card: 4, 8, 32 or 128. A wide model takes long to build: 128 lanes most of an hour.
+    /// Lanes of the simulated card: 4, 8, 32 or 128. A wide model takes long to build: 128 lanes some ten minutes.
     #[arg(long, default_value_t = 8)]
     pub(crate) lanes: usize,
     /// Name of a parameter set.
