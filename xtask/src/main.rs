@@ -1,6 +1,8 @@
 //! `cargo xtask`: what the project does around its code. Everything that a person or CI runs starts here.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod axi;
+mod coverage;
 mod fpga;
 mod vm;
 
@@ -24,7 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install the tools that the project needs into its build folder: Verilator, yosys, yosys-smtbmc, z3.
+    /// Install the tools that the project needs into its build folder: Verilator, yosys, yosys-smtbmc, Yices.
     Setup,
     /// Set up, build and run `glovebox demo`; arguments go to it.
     Demo {
@@ -38,6 +40,10 @@ enum Task {
     Faults,
     /// Run the driver's tests, its unsafe code among them, under AddressSanitizer, once it has found a planted error.
     Sanitize,
+    /// Drive the smallest card by bus models that are not ours, cocotbext-axi, and check every rule of its AXI ports.
+    AxiCheck,
+    /// Run the small card's tests on a model that counts, and print which lines of its Verilog they reach.
+    Coverage,
     /// Synthesise, place and route a design for a board and print what it takes and how fast it is.
     Fpga(fpga::Arguments),
     /// Test the driver through a real kernel: QEMU, a virtual IOMMU, stock vfio-pci, the simulated card.
@@ -99,10 +105,10 @@ fn setup_yosys() -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Finds or installs yosys-smtbmc and z3.
+/// Finds or installs yosys-smtbmc and Yices.
 fn setup_smtbmc() -> Result<(), TaskError> {
-    let installed = show("installing yosys-smtbmc and z3", || Ok(synthesis::install_smtbmc()?))?;
-    println!("yosys-smtbmc and z3 are {}", if installed { "installed" } else { "there" });
+    let installed = show("installing yosys-smtbmc and Yices", || Ok(synthesis::install_smtbmc()?))?;
+    println!("yosys-smtbmc and Yices are {}", if installed { "installed" } else { "there" });
     Ok(())
 }
 
@@ -208,6 +214,8 @@ fn main() -> ExitCode {
         Task::Test => test(),
         Task::Faults => faults(),
         Task::Sanitize => sanitize(),
+        Task::AxiCheck => axi::run(),
+        Task::Coverage => coverage::run(),
         Task::Fpga(arguments) => fpga::run(&arguments),
         Task::VmTest(arguments) => vm::run(&arguments),
     };

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+/// Environment variable: build every model with line coverage, and leave what each gathered in this folder.
+const COVERAGE: &str = "GLOVEBOX_COVERAGE_DIR";
+
 /// C++ compilers run at a time.
 const JOBS: usize = 2;
 
@@ -85,7 +88,8 @@ pub struct Build<'a> {
 impl<'a> Build<'a> {
     /// A build of the module `top` of this Verilog text.
     pub fn new(top: &'a str, verilog: &'a str) -> Self {
-        Self { top, verilog, trace: Trace::Off, coverage: false, folder: models_dir(), progress: None }
+        let coverage = std::env::var_os(COVERAGE).is_some();
+        Self { top, verilog, trace: Trace::Off, coverage, folder: models_dir(), progress: None }
     }
 
     /// Builds in the ability to record waveforms (slower even when off).
@@ -122,7 +126,8 @@ impl<'a> Build<'a> {
     /// [`SimError::ToolMissing`], [`SimError::Tool`] with the tool's output, [`SimError::File`], [`SimError::Load`].
     pub fn load(mut self, seed: u64) -> Result<Model, SimError> {
         let object = self.object()?;
-        Model::open(self.top, &object, seed)
+        let keep = std::env::var_os(COVERAGE).filter(|_| self.coverage).map(PathBuf::from);
+        Model::open(self.top, &object, seed, keep)
     }
 
     /// Builds the shared object if the cache lacks it and returns its path.

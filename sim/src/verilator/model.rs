@@ -6,7 +6,7 @@
 
 use crate::SimError;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which way a port goes.
@@ -76,6 +76,8 @@ pub struct Model {
     data: Vec<*mut c_void>,
     ports: Vec<PortInfo>,
     functions: Functions,
+    /// Where to leave the coverage gathered.
+    coverage: Option<PathBuf>,
     // Last: the code must outlive the handle.
     _library: libloading::Library,
 }
@@ -92,13 +94,19 @@ impl std::fmt::Debug for Model {
 
 impl Drop for Model {
     fn drop(&mut self) {
+        if let Some(folder) = self.coverage.take() {
+            let file = folder.join(format!("{}-{}-{}.dat", self.name, std::process::id(), self.id));
+            if let Err(error) = self.write_coverage(&file) {
+                tracing::error!(%error, "coverage is lost");
+            }
+        }
         // SAFETY: `handle` came from this library's `glovebox_new` and is freed once.
         unsafe { (self.functions.free)(self.handle) }
     }
 }
 
 impl Model {
-    pub(super) fn open(name: &str, object: &Path, seed: u64) -> Result<Self, SimError> {
+    pub(super) fn open(name: &str, object: &Path, seed: u64, coverage: Option<PathBuf>) -> Result<Self, SimError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let failed = |reason: String| SimError::Load { path: object.to_path_buf(), reason };
         // SAFETY: the object was built by `Build` from our shim; its only initialisers are the C++ runtime's.
@@ -146,6 +154,7 @@ impl Model {
                 })
                 .collect(),
             functions,
+            coverage,
             _library: library,
         };
         let clock = model.port("clock")?;

