@@ -474,10 +474,8 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         }
 
         // Sequencer.
-        self.run.next = self.card.enable.val()
-            & !self.card.fault.val()
-            & !self.card.resetting.val()
-            & !self.upload.erasing.val();
+        self.run.next =
+            self.card.enable.val() & !self.card.fault.val() & !self.card.resetting.val() & !self.upload.erasing.val();
         self.arbiter.first.next = self.sequencer.first.val();
         self.sequencer.reset.next = self.inner_reset.val();
         self.sequencer.run.next = self.run.val();

@@ -250,7 +250,8 @@ impl<const P: usize> Logic for UploadEngine<P> {
         dff_setup!(self, clock, step, result, low, high, carry, written, reach, turn);
         dff_setup!(self, clock, dirty, erases, last, span);
         self.uploads.next = (self.opcode.val() == self.upload_code.val()) & !self.erases.q.val();
-        self.busy.next = (self.step.q.val() == UploadStep::AwaitTransfers) | (self.step.q.val() == UploadStep::AwaitErase);
+        self.busy.next =
+            (self.step.q.val() == UploadStep::AwaitTransfers) | (self.step.q.val() == UploadStep::AwaitErase);
         for i in 0..8 {
             self.zero.d[i].next = 0u64.into();
         }

@@ -104,6 +104,7 @@ pub(crate) fn conforms(lanes: usize, degree: usize, traffic: Traffic, reset_seed
             DeviceConfig {
                 command_timeout: Duration::from_secs(600),
                 reset_timeout: Duration::from_secs(60),
+                erase_timeout: Duration::from_secs(600),
                 reply_timeout: Duration::from_secs(120),
                 ..config
             },
