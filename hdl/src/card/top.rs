@@ -607,8 +607,13 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.linear.d_ready.next = self.dma.write_ready_out[4].val();
 
         // Card memory.
-        self.memory.reset.next = self.inner_reset.val() | self.upload.clear.val() | self.bootstrap.clear.val();
-        self.memory.stop.next = self.upload.stop.val() | self.bootstrap.stop.val() | self.card.resetting.val();
+        // While the upload engine erases, the bootstrap engine empties itself after the reset: it has no say in memory then.
+        self.memory.reset.next = self.inner_reset.val()
+            | self.upload.clear.val()
+            | (self.bootstrap.clear.val() & !self.upload.erasing.val());
+        self.memory.stop.next = self.upload.stop.val()
+            | (self.bootstrap.stop.val() & !self.upload.erasing.val())
+            | self.card.resetting.val();
         self.memory.write_start.next = self.upload.write_start.val();
         self.memory.write_address.next = self.upload.write_address.val();
         self.memory.write_beats.next = self.upload.write_beats.val();

@@ -164,6 +164,7 @@ pub struct UploadEngine<const P: usize> {
     write_fault_code: Constant<U<8>>,
     port_shift: Constant<U<5>>,
     granule_shift: Constant<U<5>>,
+    erase_shift: Constant<U<5>>,
     last_turn: Constant<U<4>>,
     number: [Constant<U<4>>; P],
 }
@@ -238,6 +239,7 @@ impl<const P: usize> Default for UploadEngine<P> {
             write_fault_code: code(StatusCode::CardWriteFault),
             port_shift: shift(P.trailing_zeros()),
             granule_shift: shift(6 + P.trailing_zeros()),
+            erase_shift: shift(ERASE_GRANULES.trailing_zeros()),
             last_turn: Constant::new((P as u64 - 1).into()),
             number: std::array::from_fn(|i| Constant::new((i as u64).into())),
         }
@@ -281,7 +283,7 @@ impl<const P: usize> Logic for UploadEngine<P> {
         }
 
         // The refused address: base + beat * 64 or granule * 64 P, in two halves.
-        self.erase_from.next = (self.last.q.val() >> ERASE_LOG2) << ERASE_LOG2;
+        self.erase_from.next = (self.last.q.val() >> self.erase_shift.val()) << self.erase_shift.val();
         self.target.next = self.destination.val();
         if self.erases.q.val() {
             self.target.next = self.erase_from.val().to_bits::<64>() << self.granule_shift.val();

@@ -2,6 +2,7 @@
 
 use crate::bench::Bench;
 use crate::bootstrap::{Keys, card, upload, wipe};
+use crate::checks::erases;
 use glovebox_hdl::card::upload::ERASE_GRANULES;
 use glovebox_regmap::registers::{self, control, status};
 use glovebox_regmap::{Descriptor, Opcode, StatusCode};
@@ -75,6 +76,11 @@ fn soft_reset_erases_what_was_uploaded_and_nothing_else_before_anything_is_serve
         keys.upload(&mut bench);
         keys.check(&mut bench, 2, seed);
     }
+}
+
+#[test]
+fn uploads_are_erased_once_on_every_port() {
+    erases(8, 256, 13);
 }
 
 #[test]
