@@ -192,7 +192,8 @@ pub trait CardBackend: Send + Sync {
     /// Writes a register word of BAR0. Returns at once: work goes on elsewhere.
     fn write32(&self, offset: u32, value: u32);
 
-    /// Function-level reset: when it returns, registers are at their reset values and no transfer is in flight.
+    /// Function-level reset: when it returns, registers are at their reset values and no transfer to or from host memory is
+    /// in flight. The card may go on to erase its memory, and says so in STATUS.ERASING.
     fn reset(&self);
 }
 

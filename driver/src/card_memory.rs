@@ -2,8 +2,8 @@
 //!
 //! A buffer is made by uploading into it, so none holds what was there before. When the last slice of it is gone, commands
 //! in flight among them, its range is wiped, and only then given out again. A reset of the card ends every buffer: the card
-//! itself refuses to read what was written before, and commands that name such a buffer are refused with
-//! [`Error::CardMemoryLost`]. When the device is closed, all that it ever used is wiped.
+//! itself refuses to read what was written before and erases it, and commands that name such a buffer are refused with
+//! [`Error::CardMemoryLost`]. Closing the device resets the card, and so does the kernel for a process that was killed.
 
 use crate::device::{Core, Ticket};
 use crate::error::{Error, Result};
@@ -32,13 +32,11 @@ struct State {
     /// Free ranges, in order, none touching the next.
     free: Vec<Range<u64>>,
     wiping: Vec<Wiping>,
-    /// End of all that was ever given out.
-    used: u64,
 }
 
 impl CardMemory {
     pub(crate) fn new(total: u64, granule: u64) -> Self {
-        let state = State { epoch: 0, free: whole(total), wiping: vec![], used: 0 };
+        let state = State { epoch: 0, free: whole(total), wiping: vec![] };
         Self { state: Mutex::new(state), uploads: Mutex::default(), total, granule }
     }
 
@@ -71,7 +69,6 @@ impl CardMemory {
         if state.free[at].is_empty() {
             state.free.remove(at);
         }
-        state.used = state.used.max(start + bytes);
         Some((start..start + bytes, state.epoch))
     }
 
@@ -114,11 +111,6 @@ impl CardMemory {
     pub(crate) fn take_wiping(&self) -> (Vec<Wiping>, u64) {
         let mut state = self.lock();
         (std::mem::take(&mut state.wiping), state.epoch)
-    }
-
-    /// Bytes from 0 on that may hold something of this device's, from before a reset or after.
-    pub(crate) fn used(&self) -> u64 {
-        self.lock().used
     }
 
     /// Bytes free, and bytes in all.

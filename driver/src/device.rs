@@ -44,11 +44,10 @@ pub struct DeviceConfig {
     pub command_timeout: Duration,
     /// Longest wait for the answer to one request over a socket.
     pub reply_timeout: Duration,
-    /// Longest wait for a soft reset before the function is reset.
+    /// Longest wait for a soft reset to take effect before the function is reset.
     pub reset_timeout: Duration,
-    /// Overwrite what was used of card memory when the device is closed. The card lets nobody read it after a reset in any
-    /// case; this takes it off the memory chips.
-    pub wipe_on_close: bool,
+    /// Longest wait, after that, for the card to erase its memory.
+    pub erase_timeout: Duration,
 }
 
 impl Default for DeviceConfig {
@@ -60,7 +59,8 @@ impl Default for DeviceConfig {
             command_timeout: Duration::from_secs(60),
             reply_timeout: crate::bus::REPLY_TIMEOUT,
             reset_timeout: Duration::from_secs(1),
-            wipe_on_close: true,
+            // 64 GB at 1 GB/s.
+            erase_timeout: Duration::from_secs(64),
         }
     }
 }
@@ -255,6 +255,8 @@ type Prepared = ([u64; 8], Held);
 const LOST_INTERRUPT: Duration = Duration::from_millis(20);
 /// How often the card's status is read while commands are outstanding and nothing completes.
 const HEALTH_CHECK: Duration = Duration::from_millis(500);
+/// How often a card is asked whether its reset is over.
+const RESET_POLL: Duration = Duration::from_micros(200);
 /// Interrupts are asked for at every so many commands of a batch, and at its last.
 const INTERRUPT_EVERY: usize = 16;
 /// Bytes of one piece of a blocking transform or copy.
@@ -309,6 +311,7 @@ impl Device {
         // A stranger is not reset: look at it first.
         Registers(&*bus).identify()?;
         bus.reset()?;
+        await_erased(&*bus, config.erase_timeout)?;
         let parameters = Registers(&*bus).identify()?;
         let space = Arc::new(DmaSpace::new(bus));
         let system = |source| Error::System { what: "making an event".into(), source };
@@ -652,14 +655,8 @@ impl Drop for Device {
             let _ = thread.join();
         }
         let bus = &self.core.space.bus;
-        let used = self.core.memory.used();
-        if self.core.config.wipe_on_close && used > 0 && self.lost().is_none() {
-            let wiped = bus.reset().and_then(|()| self.core.wipe_after_reset(used));
-            if let Err(error) = wiped {
-                tracing::warn!(device = %self.core.name, %error, "card memory was not wiped when it was closed");
-            }
-        }
-        // Memory stays mapped unless the card is known to be quiet.
+        // Memory stays mapped unless the card is known to be quiet. What was uploaded the card erases by itself: whoever
+        // opens it next waits for that.
         if let Err(error) = bus.reset() {
             tracing::warn!(device = %self.core.name, %error, "the card could not be reset when it was closed");
             self.core.space.freeze();
@@ -710,41 +707,6 @@ impl Core {
             (descriptor.words(), Held { epoch: Some(epoch), ..Held::default() })
         };
         starts.map(wipe).collect()
-    }
-
-    /// Wipes card memory from 0 on, on a card that has just been reset and without a dispatcher.
-    fn wipe_after_reset(&self, bytes: u64) -> Result<()> {
-        // Dropped after the guards: what a command holds may want to use the rings.
-        let mut left: Vec<Pending> = vec![];
-        let mut guards: Vec<_> = self.queues.iter().map(|(queue, _)| locked(queue)).collect();
-        left.extend(guards.iter_mut().flat_map(|guard| guard.drain()));
-        self.start(&mut guards)?;
-        let Some(queue) = guards.first_mut() else { return Ok(()) };
-        let bus = &*self.space.bus;
-        let timeout = self.config.command_timeout;
-        for (words, held) in self.wipes(&(0..bytes), self.memory.epoch()) {
-            let (sender, receiver) = bounded(1);
-            let deadline = Instant::now() + timeout;
-            queue.push(words, held, timeout, sender);
-            queue.ring_doorbell(bus)?;
-            let name = Opcode::Wipe.name();
-            let mut result = None;
-            while result.is_none() {
-                let reaped = queue.reap(bus, |pending, completion| {
-                    result = Some(queue::result_of(&self.name, pending.opcode.1, completion));
-                });
-                if let Err(RingViolation(reason)) = reaped {
-                    return Err(Error::Aborted { device: self.name.to_string(), command: name, reason });
-                }
-                if result.is_none() && Instant::now() > deadline {
-                    return Err(Error::CommandTimeout { device: self.name.to_string(), command: name, after: timeout });
-                }
-                std::thread::sleep(Duration::from_micros(50));
-            }
-            drop(receiver);
-            result.transpose()?;
-        }
-        Ok(())
     }
 
     /// Has a range wiped before it is free again; never waits.
@@ -1039,7 +1001,7 @@ impl Core {
                 trouble = trouble.or_else(|| Some("a command timed out".into()));
             }
             if trouble.is_none() && deadline.is_some() && now - last_progress >= HEALTH_CHECK {
-                trouble = self.fault();
+                trouble = fault(&*self.space.bus);
                 last_progress = now;
             }
             if let Some(reason) = trouble {
@@ -1091,7 +1053,7 @@ impl Core {
             } else if let Some(vector) = self.vectors.get(at - 1) {
                 let _ = vector.read();
                 if at - 1 == usize::from(layout::FAULT_VECTOR)
-                    && let Some(fault) = self.fault()
+                    && let Some(fault) = fault(&*self.space.bus)
                 {
                     self.recover(&fault);
                 }
@@ -1123,25 +1085,6 @@ impl Core {
             total += count?;
         }
         Ok(total)
-    }
-
-    /// What the card's status says is wrong, if anything.
-    fn fault(&self) -> Option<String> {
-        let card = Registers(&*self.space.bus);
-        let status = match card.read(map::STATUS) {
-            Ok(status) => status,
-            Err(error) => return Some(error.to_string()),
-        };
-        if status == u32::MAX {
-            return Some("every register reads all ones".into());
-        }
-        if !map::status::FAULT.is_set(status) {
-            return None;
-        }
-        let code = card.read(map::ERROR_CODE).unwrap_or(u32::MAX);
-        let name = u16::try_from(code).ok().and_then(StatusCode::from_code).map_or("unknown code", StatusCode::name);
-        let address = card.read64(map::ERROR_ADDRESS).unwrap_or(u64::MAX);
-        Some(format!("the card reports {name} ({code}) at address {address:#x}"))
     }
 
     /// Makes the card quiet, gives every outstanding command back, and starts the card again, or gives it up.
@@ -1217,12 +1160,54 @@ impl Core {
             if control == u32::MAX {
                 break; // unplugged or unpowered
             }
-            if !map::control::SOFT_RESET.is_set(control) && map::status::QUIET.is_set(card.read(map::STATUS)?) {
-                return Ok(());
+            let status = card.read(map::STATUS)?;
+            let done = !map::control::SOFT_RESET.is_set(control) && map::status::QUIET.is_set(status);
+            let erases = map::status::ERASING.is_set(status) && !map::status::RESETTING.is_set(status);
+            if done || erases {
+                return await_erased(bus, self.config.erase_timeout);
             }
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(RESET_POLL);
         }
-        bus.reset()
+        bus.reset()?;
+        await_erased(bus, self.config.erase_timeout)
+    }
+}
+
+/// What the card's status says is wrong, if anything.
+fn fault(bus: &dyn Bus) -> Option<String> {
+    let card = Registers(bus);
+    let status = match card.read(map::STATUS) {
+        Ok(status) => status,
+        Err(error) => return Some(error.to_string()),
+    };
+    if status == u32::MAX {
+        return Some("every register reads all ones".into());
+    }
+    if !map::status::FAULT.is_set(status) {
+        return None;
+    }
+    let code = card.read(map::ERROR_CODE).unwrap_or(u32::MAX);
+    let name = u16::try_from(code).ok().and_then(StatusCode::from_code).map_or("unknown code", StatusCode::name);
+    let address = card.read64(map::ERROR_ADDRESS).unwrap_or(u64::MAX);
+    Some(format!("the card reports {name} ({code}) at address {address:#x}"))
+}
+
+/// Waits while a card that has been reset, by whichever way, erases its memory.
+fn await_erased(bus: &dyn Bus, limit: Duration) -> Result<()> {
+    let not_erased = |reason| Error::NotErased { device: bus.name().into(), reason };
+    let until = Instant::now() + limit;
+    loop {
+        let control = Registers(bus).read(map::CONTROL)?;
+        if control == u32::MAX {
+            return Ok(()); // unplugged or unpowered: whoever asks for its identity next says so
+        }
+        if !map::control::SOFT_RESET.is_set(control) {
+            return fault(bus).map_or(Ok(()), |reason| Err(not_erased(reason)));
+        }
+        if Instant::now() >= until {
+            return Err(not_erased(format!("it has not ended within {limit:?}")));
+        }
+        std::thread::sleep(RESET_POLL);
     }
 }
 

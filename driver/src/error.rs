@@ -215,6 +215,16 @@ pub enum Error {
         /// The device.
         device: String,
     },
+    /// The card was reset and did not erase its memory.
+    #[error(
+        "{device}: card memory was not erased after a reset ({reason}); nobody can read it through the card, but what was there stays in the chips: power the card off, or choose another"
+    )]
+    NotErased {
+        /// The device.
+        device: String,
+        /// What the card said.
+        reason: String,
+    },
     /// The device cannot be used any more.
     #[error("{device}: lost ({reason}); reopen the device or choose another")]
     DeviceLost {

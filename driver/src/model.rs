@@ -112,6 +112,8 @@ struct CardRegisters {
     next_ring: usize,
     /// Bytes of card memory, from 0 on, written since reset.
     memory_written: u64,
+    /// Bytes of card memory, from 0 on, beyond which everything is zero.
+    memory_dirty: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -333,8 +335,7 @@ impl Shared {
                 return;
             }
             if state.soft_reset {
-                state.registers = CardRegisters::new(self.config.ring_pairs);
-                state.soft_reset = false;
+                self.renew(&mut state);
                 self.changed.notify_all();
             }
             let unplugged = state.unplugged;
@@ -460,6 +461,13 @@ impl Shared {
         }
     }
 
+    /// Brings every register to its reset value and erases card memory; only while no command is under way.
+    fn renew(&self, state: &mut State) {
+        self.memory()[..state.registers.memory_dirty as usize].fill(0);
+        state.registers = CardRegisters::new(self.config.ring_pairs);
+        state.soft_reset = false;
+    }
+
     /// KEY_UPLOAD and WIPE, a piece at a time.
     fn fill(&self, descriptor: &Descriptor, host: &HostPort, epoch: u64) -> (StatusCode, u64, Work) {
         let mut work = Work { cycles: 16, ..Work::default() };
@@ -474,9 +482,13 @@ impl Shared {
                 }
                 work.read_beats += bytes.len() as u64 / layout::BEAT_BYTES;
             }
-            let state = self.lock();
+            let mut state = self.lock();
             if state.epoch != epoch {
                 return (StatusCode::Ok, 0, work);
+            }
+            if descriptor.opcode == Opcode::KeyUpload {
+                let dirty = &mut state.registers.memory_dirty;
+                *dirty = (*dirty).max(start + total);
             }
             let at = (start + done) as usize;
             self.memory()[at..at + bytes.len()].copy_from_slice(bytes);
@@ -488,6 +500,10 @@ impl Shared {
         if state.epoch == epoch {
             let written = &mut state.registers.memory_written;
             *written = (*written).max(start + total);
+            let dirty = &mut state.registers.memory_dirty;
+            if descriptor.opcode == Opcode::Wipe && start + total >= *dirty {
+                *dirty = (*dirty).min(start);
+            }
         }
         (StatusCode::Ok, 0, work)
     }
@@ -846,6 +862,6 @@ impl CardBackend for SoftwareCard {
             state.awaited = true;
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.registers = CardRegisters::new(self.shared.config.ring_pairs);
+        self.shared.renew(&mut state);
     }
 }

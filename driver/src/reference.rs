@@ -34,8 +34,9 @@ pub struct ReferenceKeys {
     settings: BootstrapSettings,
     bsk: NttBootstrapKey,
     ksk: KeyswitchKey,
-    card_bsk: CardBuffer,
+    // Released from the top down: a reset then has nothing left to erase.
     card_ksk: CardBuffer,
+    card_bsk: CardBuffer,
 }
 
 /// One KEYSWITCH or BOOTSTRAP with memory of its own and the result that it must have.
@@ -77,7 +78,7 @@ impl ReferenceKeys {
         let ksk = KeyswitchKey::from_words(&p, random.iter().map(|w| w >> unit << unit).collect()).map_err(golden)?;
         let card_bsk = device.upload_words(&card_bootstrap_key(&p, &bsk, lanes).map_err(golden)?)?;
         let card_ksk = device.upload_words(&card_keyswitch_key(&p, &ksk, lanes))?;
-        Ok(Self { p, settings, bsk, ksk, card_bsk, card_ksk })
+        Ok(Self { p, settings, bsk, ksk, card_ksk, card_bsk })
     }
 
     /// The settings that the keys were made for.

@@ -41,6 +41,7 @@ fn config() -> DeviceConfig {
     DeviceConfig {
         command_timeout: Duration::from_secs(2),
         reset_timeout: Duration::from_millis(200),
+        erase_timeout: Duration::from_millis(200),
         reply_timeout: Duration::from_secs(2),
         ..DeviceConfig::default()
     }

@@ -21,8 +21,7 @@ fn full_size_keyswitch_and_bootstrap_equal_golden() {
         command_timeout: Duration::from_secs(1800),
         reply_timeout: Duration::from_secs(120),
         reset_timeout: Duration::from_secs(60),
-        // Two million cycles for a key of random words.
-        wipe_on_close: false,
+        erase_timeout: Duration::from_secs(1800),
         ..DeviceConfig::default()
     };
     let device = match std::env::var("GLOVEBOX_CARD") {

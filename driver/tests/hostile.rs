@@ -96,6 +96,7 @@ proptest! {
         let config = DeviceConfig {
             command_timeout: Duration::from_millis(100),
             reset_timeout: Duration::from_millis(20),
+            erase_timeout: Duration::from_millis(20),
             ring_log2: 3,
             ..DeviceConfig::default()
         };

@@ -55,11 +55,11 @@ impl CardBackend {
             other => other.to_string().parse()?,
         };
         let config = match device {
-            // A card behind a socket is simulated: a command takes minutes, and its memory ends with its process.
+            // A card behind a socket is simulated: a command, or erasing a key set, takes minutes.
             Device::VfioUser(_) => DeviceConfig {
                 command_timeout: Duration::from_secs(3600),
                 reset_timeout: Duration::from_secs(60),
-                wipe_on_close: false,
+                erase_timeout: Duration::from_secs(3600),
                 ..DeviceConfig::default()
             },
             _ => DeviceConfig::default(),

@@ -23,6 +23,7 @@ use glovebox_driver::card::{CardBackend, HostPort};
 use glovebox_driver::vfio_user::server::CardServer;
 use glovebox_hdl::Design;
 use glovebox_regmap::layout::{BEAT_BYTES, memory_ports};
+use glovebox_regmap::registers::{self, control, status};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -40,6 +41,8 @@ const POWER_UP: u8 = 0xa5;
 const IDLE_CYCLES: u32 = 16;
 /// Cycles within which a register access must be answered.
 const REGISTER_CYCLES: u32 = 64;
+/// Cycles within which a soft reset must take effect: many times what the longest bursts under way need.
+const RESET_CYCLES: u64 = 100_000;
 
 /// A card to be built.
 pub struct CardBuild<'a> {
@@ -249,7 +252,7 @@ impl CardSimulation {
         &self.interrupts
     }
 
-    /// The reset pin, for one cycle; traffic under way is forgotten on both sides.
+    /// The reset pin, for one cycle; traffic under way is forgotten on both sides. Card memory keeps its bytes.
     ///
     /// # Errors
     /// [`SimError::Stopped`].
@@ -266,6 +269,23 @@ impl CardSimulation {
         self.model.tick()?;
         self.model.set(self.ports.reset, 0);
         self.model.eval()
+    }
+
+    /// What a shell does at a function-level reset: a soft reset, and the reset pin if that does not take effect. When this
+    /// returns, registers are at their reset values; the card may still be erasing its memory.
+    ///
+    /// # Errors
+    /// As [`CardSimulation::read32`].
+    pub fn function_reset(&mut self) -> Result<(), SimError> {
+        let until = self.cycles() + RESET_CYCLES;
+        self.write32(registers::CONTROL.offset.get(), control::SOFT_RESET.mask())?;
+        while self.cycles() < until {
+            if !status::RESETTING.is_set(self.read32(registers::STATUS.offset.get())?) {
+                return Ok(());
+            }
+        }
+        tracing::warn!(cycles = RESET_CYCLES, "a soft reset of the simulated card does not take effect: its bus hangs");
+        self.reset()
     }
 
     /// Reads a register.
@@ -361,7 +381,7 @@ impl CardSimulation {
     }
 
     /// The contents of card memory, to be put there without the card. What the card has not written since reset it does
-    /// not read.
+    /// not read, and what it has not uploaded itself it does not erase.
     pub fn memory_mut(&mut self) -> &mut [u8] {
         &mut self.memory.bytes
     }
@@ -510,7 +530,7 @@ fn serve(card: &mut CardSimulation, requests: &Receiver<Request>, cycles: &Atomi
             }
             Some(Request::Write(offset, value)) => card.write32(offset, value)?,
             Some(Request::Reset(reply)) => {
-                card.reset()?;
+                card.function_reset()?;
                 let _ = reply.send(());
             }
             Some(Request::Stop) => return Ok(()),

@@ -87,7 +87,7 @@ impl CardKeys {
     }
 
     /// Has the card wipe the memory that the keys take, so that it counts as written, and puts them there: the same as an
-    /// upload but for its time.
+    /// upload but for its time, and for a reset, which does not erase them.
     ///
     /// # Errors
     /// [`SimError::Bench`] if the command fails; as [`CardBench`].

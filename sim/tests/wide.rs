@@ -24,6 +24,11 @@ fn card_32_lanes_1024_equals_golden() {
 }
 
 #[test]
+fn card_32_lanes_1024_erases_on_both_ports() {
+    checks::erases(32, 1024, 13);
+}
+
+#[test]
 fn card_32_lanes_1024_passes_the_suite() {
     checks::conforms(32, 1024, Traffic::steady(60), 1);
 }

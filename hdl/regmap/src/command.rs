@@ -26,7 +26,9 @@
 //!
 //! **Card memory** is addressed by bytes from 0. Addresses and lengths in it are multiples of its granule (register
 //! `CARD_MEMORY_GRANULE`). What has not been written since reset cannot be read: the card keeps the length of the part
-//! from 0 on that has been (`CARD_MEMORY_WRITTEN`), and KEY_UPLOAD and WIPE leave no gap behind it.
+//! from 0 on that has been (`CARD_MEMORY_WRITTEN`), and KEY_UPLOAD and WIPE leave no gap behind it. A soft reset erases
+//! what was uploaded: from 0 to the end of the last upload, or to the start of a WIPE that reached that end. So whoever
+//! releases the topmost range first makes the next reset short.
 //!
 //! A completion is 32 bytes. Its last word holds the phase bit, and the card writes that word no earlier than the
 //! others, so a reader that sees the phase turn may read the rest.

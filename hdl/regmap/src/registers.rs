@@ -135,7 +135,7 @@ pub mod control {
     use super::Field;
     fields! {
         ENABLE: 0, 1, "Fetch descriptors from enabled rings. Clear it to pause after the current command.";
-        SOFT_RESET: 1, 1, "Write 1: stop, let transfers in flight end, then return every register but ID and parameters to its reset value. Reads 1 until done.";
+        SOFT_RESET: 1, 1, "Write 1: stop, let transfers in flight end, return every register but ID and parameters to its reset value, then erase card memory: set to 0 what was uploaded and not wiped since. Reads 1 until all of it is done; no ring is served before.";
     }
 }
 
@@ -146,7 +146,8 @@ pub mod status {
         BUSY: 0, 1, "A command, descriptor fetch or completion write is in progress.";
         FAULT: 1, 1, "A card-wide fault is recorded in ERROR_CODE; no ring is served until ERROR_CODE is cleared or the card is reset.";
         RESETTING: 2, 1, "A soft reset waits for transfers in flight.";
-        QUIET: 3, 1, "No transfer to or from host memory is in flight.";
+        QUIET: 3, 1, "No transfer to or from host memory or card memory is in flight.";
+        ERASING: 4, 1, "After a soft reset: card memory is being erased. If card memory refuses, this ends, and FAULT and ERROR_CODE = CARD_WRITE_FAULT say so; the next soft reset tries again.";
     }
 }
 
@@ -197,7 +198,7 @@ register_table! { REGISTERS, Register, plain;
     INTERRUPT_STATUS @ 0x04c, 32, WriteOneToClear, Some(0), NONE, "Bit v: vector v had a reason to interrupt since it was cleared.";
     SCRATCH @ 0x050, 32, ReadWrite, Some(0), NONE, "Has no effect; shows that registers can be written.";
     CARD_MEMORY_BYTES @ 0x058, 64, ReadOnly, None, NONE, "Bytes of card memory; 0 if there is none.";
-    CARD_MEMORY_WRITTEN @ 0x060, 64, ReadOnly, Some(0), NONE, "Bytes of card memory, from 0 on, that were written since reset; nothing beyond can be read.";
+    CARD_MEMORY_WRITTEN @ 0x060, 64, ReadOnly, Some(0), NONE, "Bytes of card memory, from 0 on, that were written since reset; nothing beyond can be read. 0 as soon as a reset takes effect, before card memory is erased.";
     CARD_MEMORY_GRANULE @ 0x068, 32, ReadOnly, None, NONE, "Addresses and lengths in card memory are multiples of this many bytes: 64 for each port to it.";
     CYCLES @ 0x080, 64, ReadOnly, None, NONE, "Clock cycles since reset.";
     BUSY_CYCLES @ 0x088, 64, ReadOnly, Some(0), NONE, "Cycles in which a command was being executed.";

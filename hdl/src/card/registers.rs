@@ -88,6 +88,8 @@ pub struct CardRegisters {
     pub enable: Signal<Out, Bit>,
     /// A soft reset was asked for.
     pub resetting: Signal<Out, Bit>,
+    /// STATUS.ERASING.
+    pub erasing: Signal<In, Bit>,
     /// STATUS.FAULT.
     pub fault: Signal<Out, Bit>,
     /// STATUS.BUSY.
@@ -138,6 +140,7 @@ pub struct CardRegisters {
     allowed: Signal<Local, U<32>>,
     enabled_word: Signal<Local, U<32>>,
     soft_reset_word: Signal<Local, U<32>>,
+    erasing_word: Signal<Local, U<32>>,
     fault_word: Signal<Local, U<32>>,
     busy_word: Signal<Local, U<32>>,
     quiet_word: Signal<Local, U<32>>,
@@ -194,8 +197,8 @@ impl CardRegisters {
     /// If the map moved a bit that the kernel names by number.
     pub fn new(identity: Identity) -> Self {
         assert_eq!((control::ENABLE.mask(), control::SOFT_RESET.mask()), (1, 2), "bits of CONTROL");
-        let bits = [status::BUSY, status::FAULT, status::RESETTING, status::QUIET].map(|field| field.mask());
-        assert_eq!(bits, [1, 2, 4, 8], "bits of STATUS");
+        let bits = [status::BUSY, status::FAULT, status::RESETTING, status::QUIET, status::ERASING];
+        assert_eq!(bits.map(|field| field.mask()), [1, 2, 4, 8, 16], "bits of STATUS");
         let word = |value: u64| Constant::new(value.into());
         let reset = |register: Register| word(register.reset.unwrap_or_default());
         let at = |register: Register| Constant::new(u64::from(register.offset.get()).into());
@@ -212,6 +215,7 @@ impl CardRegisters {
             read_data: Default::default(),
             enable: Default::default(),
             resetting: Default::default(),
+            erasing: Default::default(),
             fault: Default::default(),
             busy: Default::default(),
             quiet: Default::default(),
@@ -246,6 +250,7 @@ impl CardRegisters {
             allowed: Default::default(),
             enabled_word: Default::default(),
             soft_reset_word: Default::default(),
+            erasing_word: Default::default(),
             fault_word: Default::default(),
             busy_word: Default::default(),
             quiet_word: Default::default(),
@@ -367,11 +372,14 @@ impl Logic for CardRegisters {
         // Reads.
         self.enabled_word.next = self.enabled.q.val().into();
         self.soft_reset_word.next = self.soft_reset.q.val().into();
+        self.erasing_word.next = self.erasing.val().into();
         self.fault_word.next = self.card_fault.q.val().into();
         self.busy_word.next = self.busy.val().into();
         self.quiet_word.next = self.quiet.val().into();
-        self.control_word.next = (self.soft_reset_word.val() << 1) | self.enabled_word.val();
-        self.status_word.next = (self.quiet_word.val() << 3)
+        self.control_word.next =
+            ((self.soft_reset_word.val() | self.erasing_word.val()) << 1) | self.enabled_word.val();
+        self.status_word.next = (self.erasing_word.val() << 4)
+            | (self.quiet_word.val() << 3)
             | (self.soft_reset_word.val() << 2)
             | (self.fault_word.val() << 1)
             | self.busy_word.val();

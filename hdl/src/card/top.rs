@@ -7,8 +7,10 @@
 //!            up to 16 beats that never cross 4 KiB, to host memory (`m_axi`) and to card memory (`m_mem_*_i`, port i of
 //!            `P`; addresses from 0; reads may be under way for two streams, in order); `interrupt_request` is one pulse a vector and message
 //! Latency:   see `sim/tests/card/cycle_baseline.txt` for whole commands
-//! Reset:     `reset` is synchronous, active high, one cycle is enough; AXI traffic under way is forgotten, so the shell
-//!            resets the other side with it. CONTROL.SOFT_RESET instead waits for traffic under way
+//! Reset:     `reset`, for power-up and for a bus that hangs, is synchronous, active high, one cycle is enough; AXI traffic under
+//!            way is forgotten, so the shell resets the other side with it, and card memory keeps its bytes, unreadable.
+//!            CONTROL.SOFT_RESET instead waits for traffic under way, resets all and then erases card memory: see
+//!            [`UploadEngine`]. It is what a shell does at a function-level reset
 //! Limits:    one command at a time. `idle` is high while nothing happens until the next register write: the clock may be
 //!            stopped then, at the price of CYCLES standing still
 //!
@@ -207,6 +209,7 @@ pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W:
     read: ReadDma,
     write: WriteDma,
     resets: Reg<Bit>,
+    soft_reset: Signal<Local, Bit>,
     inner_reset: Signal<Local, Bit>,
     quiet: Signal<Local, Bit>,
     ring_data: Signal<Local, U<32>>,
@@ -330,6 +333,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
             read: Default::default(),
             write: Default::default(),
             resets: Default::default(),
+            soft_reset: Default::default(),
             inner_reset: Default::default(),
             quiet: Default::default(),
             ring_data: Default::default(),
@@ -365,7 +369,8 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         dff_setup!(self, clock, resets);
         // A soft reset takes effect once host and card memory have answered everything.
         self.quiet.next = self.read.quiet.val() & self.write.quiet.val() & self.memory.quiet.val();
-        self.inner_reset.next = self.reset.val() | (self.card.resetting.val() & self.quiet.val());
+        self.soft_reset.next = self.card.resetting.val() & self.quiet.val();
+        self.inner_reset.next = self.reset.val() | self.soft_reset.val();
         self.resets.d.next = self.inner_reset.val();
 
         // Registers.
@@ -434,11 +439,17 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.slave.read_data.next = self.card.read_data.val() | self.ring_data.val();
         self.card.busy.next = self.sequencer.busy.val();
         self.card.quiet.next = self.quiet.val();
-        self.card.fail.next = self.sequencer.fail.val();
-        self.card.fail_card.next = self.sequencer.fail_card.val();
+        self.card.erasing.next = self.upload.erasing.val();
+        self.card.fail.next = self.sequencer.fail.val() | self.upload.erase_failed.val();
+        self.card.fail_card.next = self.sequencer.fail_card.val() | self.upload.erase_failed.val();
         self.card.fail_code.next = self.sequencer.fail_code.val();
         self.card.fail_tag.next = self.sequencer.fail_tag.val();
         self.card.fail_address.next = self.sequencer.fail_address.val();
+        if self.upload.erase_failed.val() {
+            self.card.fail_code.next = self.upload.status.val();
+            self.card.fail_tag.next = 0u64.into();
+            self.card.fail_address.next = self.upload.fault_address.val();
+        }
         self.card.overrun.next = self.overrun.val();
         self.card.raise.next = self.sequencer.raise.val();
         self.card.raise_vector.next = self.ring_vector.val();
@@ -455,7 +466,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.card.step[8].next = self.transfer.ntt_beat.val();
         self.card.step[9].next = self.transfer.intt_beat.val();
         self.card.step[10].next = self.memory.read_beat.val();
-        self.card.step[11].next = self.memory.write_beat.val();
+        self.card.step[11].next = self.memory.write_beat.val() & !self.upload.erasing.val();
         self.card.memory_size_beats.next = self.card_memory_beats.val();
         self.card.written_beats.next = self.upload.written_beats.val();
         for i in 0..10 {
@@ -463,7 +474,8 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         }
 
         // Sequencer.
-        self.run.next = self.card.enable.val() & !self.card.fault.val() & !self.card.resetting.val();
+        self.run.next =
+            self.card.enable.val() & !self.card.fault.val() & !self.card.resetting.val() & !self.upload.erasing.val();
         self.arbiter.first.next = self.sequencer.first.val();
         self.sequencer.reset.next = self.inner_reset.val();
         self.sequencer.run.next = self.run.val();
@@ -522,7 +534,8 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.transfer.q_valid.next = self.dma.read_valid_out[1].val();
         self.transfer.d_ready.next = self.dma.write_ready_out[1].val();
 
-        self.upload.reset.next = self.inner_reset.val();
+        self.upload.reset.next = self.reset.val();
+        self.upload.erase.next = self.soft_reset.val();
         self.upload.start.next =
             self.sequencer.engine_start.val() & (self.sequencer.owner.val() == self.upload_engine.val());
         self.upload.opcode.next = self.sequencer.opcode.val();
@@ -594,8 +607,13 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.linear.d_ready.next = self.dma.write_ready_out[4].val();
 
         // Card memory.
-        self.memory.reset.next = self.inner_reset.val() | self.upload.clear.val() | self.bootstrap.clear.val();
-        self.memory.stop.next = self.upload.stop.val() | self.bootstrap.stop.val() | self.card.resetting.val();
+        // While the upload engine erases, the bootstrap engine empties itself after the reset: it has no say in memory then.
+        self.memory.reset.next = self.inner_reset.val()
+            | self.upload.clear.val()
+            | (self.bootstrap.clear.val() & !self.upload.erasing.val());
+        self.memory.stop.next = self.upload.stop.val()
+            | (self.bootstrap.stop.val() & !self.upload.erasing.val())
+            | self.card.resetting.val();
         self.memory.write_start.next = self.upload.write_start.val();
         self.memory.write_address.next = self.upload.write_address.val();
         self.memory.write_beats.next = self.upload.write_beats.val();
@@ -754,6 +772,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
         self.idle.next = !self.sequencer.busy.val()
             & !(self.run.val() & self.arbiter.any.val())
             & !self.card.resetting.val()
+            & !self.upload.erasing.val()
             & !self.resets.q.val();
     }
 }

@@ -17,7 +17,7 @@ const PIECE: usize = 2 << 20;
 /// Where the key's bytes are put for their upload.
 const STAGE: usize = 0x20_0000;
 
-fn card(traffic: Traffic, memory: Traffic, reset_seed: u64) -> Bench {
+pub(crate) fn card(traffic: Traffic, memory: Traffic, reset_seed: u64) -> Bench {
     Bench::of(CardBuild::new(LANES, DEGREE).memory_bytes(2 << 20).memory_traffic(memory), DEGREE, traffic, reset_seed)
 }
 
@@ -26,7 +26,7 @@ fn bytes_of(words: &[u64]) -> Vec<u8> {
 }
 
 /// Uploads words, padded to whole beats, to `at`, a piece at a time; the last completion.
-fn upload(bench: &mut Bench, data: &[u64], at: u64) -> Completion {
+pub(crate) fn upload(bench: &mut Bench, data: &[u64], at: u64) -> Completion {
     let mut last = None;
     for (piece, at) in data.chunks(PIECE / 8).zip((at..).step_by(PIECE)) {
         let mut piece = piece.to_vec();
@@ -41,7 +41,7 @@ fn upload(bench: &mut Bench, data: &[u64], at: u64) -> Completion {
     last.unwrap()
 }
 
-fn wipe(bench: &mut Bench, at: u64, count: u32) -> Completion {
+pub(crate) fn wipe(bench: &mut Bench, at: u64, count: u32) -> Completion {
     bench.run(Descriptor { count, destination: at, ..Descriptor::new(Opcode::Wipe) }.words())
 }
 
@@ -49,7 +49,7 @@ fn wipe(bench: &mut Bench, at: u64, count: u32) -> Completion {
 pub(crate) struct Keys(CardKeys);
 
 impl Keys {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self::of(BootstrapParameters { lwe_dimension: LweDimension(5), ..TOY_INSECURE.bootstrap }, seed)
     }
 
@@ -182,6 +182,11 @@ fn reset_in_mid_batch_takes_the_keys_away_and_the_next_batch_is_right() {
                 polls += 1;
                 assert!(polls < 10_000, "the reset does not end, seed {seed}");
             }
+            let end = keys.0.total_bytes() as usize;
+            assert!(
+                bench.card.memory()[..end].iter().all(|&byte| byte == 0),
+                "the keys stay in the chips, seed {seed}"
+            );
         }
         bench.start();
         let done = bench.run(keys.command(&bench, 1));

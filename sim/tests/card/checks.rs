@@ -2,6 +2,8 @@
 
 use crate::bench::{Bench, words};
 use glovebox_driver::{Device, DeviceConfig, conformance};
+use glovebox_hdl::card::upload::ERASE_GRANULES;
+use glovebox_regmap::registers::control;
 use glovebox_regmap::{Descriptor, Opcode, StatusCode, registers};
 use glovebox_sim::card::{CardBuild, Traffic};
 use std::fmt::Write as _;
@@ -92,6 +94,27 @@ pub(crate) fn commands(lanes: usize, degree: usize, traffic: Traffic, seed: u64)
     }
 }
 
+/// A soft reset erases on every port what was uploaded, and nothing else.
+pub(crate) fn erases(lanes: usize, degree: usize, seed: u64) {
+    let build = CardBuild::new(lanes, degree).memory_traffic(Traffic::random(seed));
+    let mut bench = Bench::of(build, degree, Traffic::random(seed + 1), seed);
+    let granule = bench.read(registers::CARD_MEMORY_GRANULE) as usize;
+    let count = granule * (ERASE_GRANULES + 33);
+    bench.put(0, &vec![0x1122_3344_5566_7788; count / 8]);
+    let source = bench.data(0);
+    let upload = Descriptor { count: count as u32, source, ..Descriptor::new(Opcode::KeyUpload) };
+    assert_eq!(bench.run(upload.words()).status, StatusCode::Ok);
+    let before = bench.card.memory().to_vec();
+    assert!(before[..count].iter().all(|&byte| byte != 0));
+    bench.write(registers::CONTROL, control::SOFT_RESET.mask());
+    bench.settle();
+    assert_eq!(bench.read(registers::CONTROL), 0);
+    assert!(bench.card.memory()[..count].iter().all(|&byte| byte == 0), "a byte stays");
+    assert!(bench.card.memory()[count..] == before[count..], "a byte beyond is changed");
+    let written: Vec<u64> = bench.card.memory_moved_bytes().iter().map(|moved| moved.1).collect();
+    assert_eq!(written, vec![2 * (count / written.len()) as u64; granule / 64], "once each, on every port alike");
+}
+
 /// One card behind one socket passes every case, and no case needed a recovery.
 pub(crate) fn conforms(lanes: usize, degree: usize, traffic: Traffic, reset_seed: u64) {
     let folder = tempfile::tempdir().unwrap();
@@ -104,6 +127,7 @@ pub(crate) fn conforms(lanes: usize, degree: usize, traffic: Traffic, reset_seed
             DeviceConfig {
                 command_timeout: Duration::from_secs(600),
                 reset_timeout: Duration::from_secs(60),
+                erase_timeout: Duration::from_secs(600),
                 reply_timeout: Duration::from_secs(120),
                 ..config
             },

@@ -6,5 +6,6 @@ mod checks;
 mod commands;
 mod conformance;
 mod cycles;
+mod erase;
 mod faults;
 mod full_size;
