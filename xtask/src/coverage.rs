@@ -91,10 +91,10 @@ pub(crate) fn run() -> Result<(), TaskError> {
     let width = blocks.keys().map(|name| name.len()).max().unwrap_or(0).max(5);
     println!("{:<width$}  lines  reached  percent", "block");
     for (name, (lines, hit)) in &blocks {
-        println!("{name:<width$}  {lines:>5}  {hit:>7}  {:>7.1}", percent(*hit, *lines));
+        println!("{name:<width$}  {lines:>5}  {hit:>7}  {:>7.2}", percent(*hit, *lines));
     }
     let (lines, hit) = blocks.values().fold((0, 0), |sum, block| (sum.0 + block.0, sum.1 + block.1));
-    println!("{:<width$}  {lines:>5}  {hit:>7}  {:>7.1}", "all", percent(hit, lines));
+    println!("{:<width$}  {lines:>5}  {hit:>7}  {:>7.2}", "all", percent(hit, lines));
     let text: Vec<&str> = verilog.lines().collect();
     println!("\nnever reached:");
     let missed: Vec<_> = reached.iter().filter(|(_, count)| **count == 0).map(|(place, _)| place).collect();
