@@ -1,6 +1,6 @@
 //! Checks of designs so wide that they take minutes: `cargo test -p glovebox-sim --test wide`.
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "card/bench.rs"]
 mod bench;
 #[allow(dead_code)]
