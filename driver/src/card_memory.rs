@@ -22,6 +22,9 @@ pub(crate) struct CardMemory {
     state: Mutex<State>,
     /// Held by whoever allocates and uploads: uploads reach the card in the order of their addresses.
     pub(crate) uploads: Mutex<()>,
+    /// Held while the wipes of released ranges are submitted: a range on that way is neither free nor kept back, and
+    /// whoever collects what is kept back must not miss it. Never held while waiting for the card.
+    pub(crate) releases: Mutex<()>,
     total: u64,
     granule: u64,
 }
@@ -37,7 +40,7 @@ struct State {
 impl CardMemory {
     pub(crate) fn new(total: u64, granule: u64) -> Self {
         let state = State { epoch: 0, free: whole(total), wiping: vec![] };
-        Self { state: Mutex::new(state), uploads: Mutex::default(), total, granule }
+        Self { state: Mutex::new(state), uploads: Mutex::default(), releases: Mutex::default(), total, granule }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -111,6 +114,11 @@ impl CardMemory {
     pub(crate) fn take_wiping(&self) -> (Vec<Wiping>, u64) {
         let mut state = self.lock();
         (std::mem::take(&mut state.wiping), state.epoch)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn keeps_back(&self) -> bool {
+        !self.lock().wiping.is_empty()
     }
 
     /// Bytes free, and bytes in all.

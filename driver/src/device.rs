@@ -714,15 +714,21 @@ impl Core {
         if self.memory.epoch() != epoch {
             return;
         }
+        let order = locked(&self.memory.releases);
+        self.submit_wipes(range, epoch, &order);
+    }
+
+    fn submit_wipes(&self, range: Range<u64>, epoch: u64, _order: &MutexGuard<'_, ()>) {
         let tickets = self.enqueue(0, self.wipes(&range, epoch), false).unwrap_or_default();
         self.memory.keep(Wiping { range, tickets }, epoch);
     }
 
     /// Wipes what was released while there was no room in the ring.
     fn resubmit_wipes(&self) {
+        let order = locked(&self.memory.releases);
         let (ranges, epoch) = self.memory.take_unsubmitted();
         for range in ranges {
-            self.release_card_memory(range, epoch);
+            self.submit_wipes(range, epoch, &order);
         }
     }
 
@@ -737,7 +743,10 @@ impl Core {
 
     /// Waits for the wipes under way and frees what they wiped. Ranges whose wipe failed are kept and tried again.
     fn reclaim_card_memory(&self) -> Result<()> {
-        let (wiping, epoch) = self.memory.take_wiping();
+        let (wiping, epoch) = {
+            let _order = locked(&self.memory.releases);
+            self.memory.take_wiping()
+        };
         let mut result = Ok(());
         for Wiping { range, mut tickets } in wiping {
             let submitted =
@@ -1286,5 +1295,50 @@ mod tests {
         }
         device.settle_card_memory().unwrap();
         assert_eq!(device.card_memory().0, device.card_memory().1);
+    }
+
+    /// Between leaving the list of what is to be wiped and coming back with its tickets, a range must not look free of
+    /// wipes to whoever waits for them.
+    #[test]
+    fn settling_waits_for_wipes_that_another_thread_is_submitting() {
+        let card = card();
+        let device = device(&card, DeviceConfig { ring_log2: 1, ..DeviceConfig::default() });
+        let key = device.upload(&[0x77; 4096]).unwrap();
+        let core = &device.core;
+        let (queue, _) = &core.queues[0];
+        let mut guard = locked(queue);
+        let mut tickets = vec![];
+        while guard.room() > 0 {
+            let (sender, receiver) = bounded(1);
+            let words = Descriptor { flags: Flags::INTERRUPT, ..Descriptor::new(Opcode::Nop) }.words();
+            guard.push(words, Held::default(), Duration::from_secs(60), sender);
+            tickets.push(Ticket { device: Arc::clone(&core.name), receiver });
+        }
+        drop(guard);
+        // No room: kept back without tickets.
+        drop(key);
+        let guard = locked(queue);
+        std::thread::scope(|threads| {
+            let submitting = threads.spawn(|| core.resubmit_wipes());
+            while core.memory.keeps_back() {
+                std::thread::yield_now();
+            }
+            // It waits for the ring now, the range in its hands.
+            let (sender, settled) = bounded(1);
+            let device = &device;
+            threads.spawn(move || sender.send(device.settle_card_memory()));
+            let early = settled.recv_timeout(Duration::from_millis(200));
+            guard.ring_doorbell(&*core.space.bus).unwrap();
+            drop(guard);
+            core.rouse();
+            submitting.join().unwrap();
+            assert!(early.is_err(), "settled although nothing has been wiped: {early:?}");
+            settled.recv().unwrap().unwrap();
+        });
+        for ticket in tickets {
+            ticket.wait().unwrap();
+        }
+        assert_eq!(device.card_memory().0, device.card_memory().1);
+        assert_eq!(card.card_memory(0..4096), [0; 4096]);
     }
 }
