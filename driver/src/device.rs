@@ -1341,4 +1341,22 @@ mod tests {
         assert_eq!(device.card_memory().0, device.card_memory().1);
         assert_eq!(card.card_memory(0..4096), [0; 4096]);
     }
+
+    /// What a stray write to a ring's control register does: the card stops, the driver resets it and goes on.
+    #[test]
+    fn ring_enabled_under_the_card_s_hands_is_noticed_and_recovered_from() {
+        let card = card();
+        let device = device(&card, DeviceConfig::default());
+        card.inject(crate::model::Fault::Hang);
+        let [ticket] = device.submit(0, &[Command::Nop]).unwrap().try_into().unwrap();
+        let bus = &*device.core.space.bus;
+        while Registers(bus).read(map::STATUS).unwrap() & map::status::BUSY.mask() == 0 {
+            std::thread::yield_now();
+        }
+        bus.write32(map::RING_CONTROL.of(0).unwrap().offset.get(), 1).unwrap();
+        let aborted = ticket.wait();
+        assert!(matches!(aborted, Err(Error::Aborted { .. })), "{aborted:?}");
+        assert_eq!(device.health().recoveries, 1);
+        device.nop().unwrap();
+    }
 }

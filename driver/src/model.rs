@@ -90,8 +90,8 @@ struct State {
     unplugged: bool,
     /// Counts resets; work of an older epoch is given up.
     epoch: u64,
-    /// The worker is inside of a command.
-    running: bool,
+    /// The ring whose command the worker is inside of.
+    serving: Option<usize>,
     /// Someone waits for the end of that.
     awaited: bool,
     soft_reset: bool,
@@ -250,8 +250,8 @@ impl Shared {
                 control::SOFT_RESET.set(control::ENABLE.set(0, card.enable.into()), state.soft_reset.into())
             }
             registers::STATUS => {
-                let quiet = !state.running;
-                let word = status::BUSY.set(0, state.running.into());
+                let quiet = state.serving.is_none();
+                let word = status::BUSY.set(0, state.serving.is_some().into());
                 let word = status::FAULT.set(word, card.card_fault.into());
                 status::QUIET.set(status::RESETTING.set(word, state.soft_reset.into()), quiet.into())
             }
@@ -287,8 +287,11 @@ impl Shared {
         }
         let mut fault = false;
         if let Some((ring, offset)) = CardRegisters::ring_at(offset) {
+            let enables =
+                offset == registers::RING_CONTROL.in_block().offset.get() && ring_control::ENABLE.is_set(value);
+            let lost = enables && state.serving == Some(ring);
             let overrun = state.registers.rings.get_mut(ring).is_some_and(|ring| !ring.write(offset, value));
-            if overrun {
+            if overrun || lost {
                 state.registers.fail(StatusCode::RingOverrun, 0, 0);
                 fault = true;
             }
@@ -343,9 +346,9 @@ impl Shared {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            state.running = true;
+            state.serving = Some(index);
             state = self.serve(state, index);
-            state.running = false;
+            state.serving = None;
             if std::mem::take(&mut state.awaited) {
                 self.changed.notify_all();
             }
@@ -396,6 +399,11 @@ impl Shared {
         }
         let head = ring.sq_head.wrapping_add(1);
         card.rings[index].sq_head = head;
+        if card.rings[index].sq_tail.wrapping_add(1) == head {
+            // The tail was taken back under the fetch.
+            card.fail(StatusCode::RingOverrun, 0, 0);
+            self.interrupt(&mut state, layout::FAULT_VECTOR.into());
+        }
         let mut completion = Completion {
             cycles: work.cycles,
             fault_address: address,
@@ -858,7 +866,7 @@ impl CardBackend for SoftwareCard {
         state.soft_reset = false;
         // The worker must see the new epoch before its registers are new.
         self.shared.changed.notify_all();
-        while state.running && !state.stop {
+        while state.serving.is_some() && !state.stop {
             state.awaited = true;
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

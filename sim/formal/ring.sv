@@ -28,19 +28,25 @@ always @* if (started) begin
   assert (!asked || read_data == answer);
 end
 
-// A doorbell that leaves more than the ring holds, and only such a one, is an overrun two cycles later. A fill below 0 is
-// one too: it is close to 2^32.
+// An overrun, two cycles later, is a doorbell that leaves more than the ring holds, and enabling the ring while it is being
+// served; three cycles later, a head that has stepped past the tail. Nothing else is. A fill below 0 is more than the ring
+// holds: it is close to 2^32.
 wire sq_far = sq_bell & ({1'b0, write_data - sq_head} > sq_size);
 wire cq_far = cq_bell & ({1'b0, cq_tail - write_data} > cq_size);
-reg far_1 = 1'b0, far_2 = 1'b0;
+reg far_1 = 1'b0, lost_1 = 1'b0, wrong_2 = 1'b0, stepped_1 = 1'b0, passed_2 = 1'b0;
 always @(posedge clock) begin
   far_1 <= (sq_far | cq_far) & ~reset;
-  far_2 <= far_1 & ~reset;
+  lost_1 <= enabling & serving & ~reset;
+  stepped_1 <= head_step & ~reset;
+  passed_2 <= stepped_1 & (tail + 32'd1 == sq_head) & ~reset;
+  wrong_2 <= (far_1 | lost_1 | passed_2) & ~reset;
 end
 always @* if (started) begin
   assert (s1_doorbell_q || !far_1);
   assert (!s1_doorbell_q || far_1 == (|laps && !(&s1_ahead_q)));
-  assert (overrun == far_2);
+  assert (s1_lost_q == lost_1 && s1_stepped_q == stepped_1);
+  assert (passed_2 == (s2_stepped_q & (&s2_left_q)));
+  assert (overrun == wrong_2);
 end
 
 // The request: 4 cycles after the last change it says whether there is a descriptor and room for its completion.
@@ -65,7 +71,7 @@ always @* if (started) begin
 end
 
 // Corners: both indexes stepping in one cycle, a doorbell one too far at each ring, one exactly as far as the ring is long,
-// a doorbell below the index, a request and its end.
+// a doorbell below the index, a request and its end, enabled while being served, a tail taken back to the head under a fetch.
 reg both = 1'b0, asks = 1'b0;
 always @(posedge clock) begin
   both <= head_step & tail_step;
@@ -74,8 +80,10 @@ always @(posedge clock) begin
     cover (both && sq_head != 32'd0 && cq_tail != 32'd0);
     cover (overrun && on && sq_fill == sq_size + 33'd1);
     cover (overrun && on && head == cq_tail + 32'd1);
-    cover (on && !far_2 && tail - sq_head == 32'd8 && sq_log2 == 4'd3 && !overrun);
+    cover (on && !wrong_2 && tail - sq_head == 32'd8 && sq_log2 == 4'd3 && !overrun);
     cover (overrun && on && tail == sq_head - 32'd1);
     cover (asks && !request && still == 3'd4);
+    cover (lost_1 && !far_1);
+    cover (passed_2 && !far_1 && !lost_1 && tail == 32'd3);
   end
 end

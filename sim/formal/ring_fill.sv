@@ -23,6 +23,7 @@ reg [2:0] since_step = 3'd4;
 reg fresh = 1'b0, on_1 = 1'b0, on_2 = 1'b0, on_3 = 1'b0;
 wire sized = write_valid & ((write_offset == `CQ_LOG2) | (write_offset == `SQ_LOG2));
 wire free = ~(on | on_1 | on_2 | on_3 | busy);
+always @* assume (serving == (busy & ~completed));
 always @* assume (!begins || (!busy && request && since_step == 3'd4));
 always @* assume (!gives_up || (busy && (!fetched || completed)));
 always @(posedge clock) begin
@@ -62,6 +63,10 @@ always @* if (started && lawful) begin
   assert (free || since_step < 3'd2 || fresh || cq_count_before >= cq_count);
   assert (since_step < 3'd3 || !s2_request_q || (sq_count != 17'd0 && cq_count < cq_size[16:0]));
   assert (since_step < 3'd4 || !request || (sq_count != 17'd0 && cq_count < cq_size[16:0]));
+  // Nor is the card stopped.
+  assert (!s1_lost_q);
+  assert (!s1_stepped_q || sq_fill != 33'h0ffffffff);
+  assert (!s2_stepped_q || !(&s2_left_q));
   assert ((!s2_request_q || on || on_1) && (!request || on || on_1 || on_2));
 end
 

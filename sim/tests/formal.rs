@@ -254,6 +254,8 @@ fn ring_registers_are_exact_for_any_host() {
             ("s1_ahead_d = (write_data + (~s_head_q))", "s1_ahead_d = (write_data - s_head_q)"),
             ("s1_ahead_log2_d = c_log2_q;", ""),
             ("(c_tail_q - c_head_q)", "(c_head_q - c_tail_q)"),
+            ("s1_lost_d = serving;", ""),
+            ("s1_stepped_d = head_step;", ""),
         ],
     );
 }

@@ -140,7 +140,7 @@ codes! {
         CardWriteFault = 13, "CARD_WRITE_FAULT", "Card memory refused a write in the burst at the fault address.";
         FetchFault = 32, "FETCH_FAULT", "Card-wide: host memory refused the read of a descriptor.";
         CompletionFault = 33, "COMPLETION_FAULT", "Card-wide: host memory refused the write of a completion.";
-        RingOverrun = 34, "RING_OVERRUN", "Card-wide: a doorbell is further ahead than the ring is long.";
+        RingOverrun = 34, "RING_OVERRUN", "Card-wide: a doorbell is further ahead than the ring is long, or a ring was enabled or its tail taken back while a descriptor of it was under way.";
     }
 }
 

@@ -155,7 +155,7 @@ pub mod status {
 pub mod ring_control {
     use super::Field;
     fields! {
-        ENABLE: 0, 1, "Serve this ring. Setting it returns all four indexes of the ring to 0; base addresses and sizes must be written before. Write it only while no descriptor of the ring is under way: after a reset, or with SQ_HEAD at SQ_TAIL and every completion in.";
+        ENABLE: 0, 1, "Serve this ring. Setting it returns all four indexes of the ring to 0; base addresses and sizes must be written before. Write it only while no descriptor of the ring is under way: after a reset, or with SQ_HEAD at SQ_TAIL and every completion in; else the card stops with RING_OVERRUN.";
     }
 }
 
@@ -228,7 +228,7 @@ register_table! { RING_REGISTERS, RingRegister, RingRegister;
     RING_CONTROL @ 0x00, 32, ReadWrite, Some(0), ring_control::ALL, "Enables the ring pair.";
     SQ_LOG2 @ 0x04, 32, ReadWrite, Some(0), NONE, "log2 of the submission ring's entries (1 to 15).";
     SQ_BASE @ 0x08, 64, ReadWrite, Some(0), NONE, "Address of the submission ring, 4096-byte aligned.";
-    SQ_TAIL @ 0x10, 32, ReadWrite, Some(0), NONE, "Doorbell: descriptors written so far, counted mod 2^32. At most the ring's size ahead of SQ_HEAD; never taken back.";
+    SQ_TAIL @ 0x10, 32, ReadWrite, Some(0), NONE, "Doorbell: descriptors written so far, counted mod 2^32. At most the ring's size ahead of SQ_HEAD; never taken back: a tail that SQ_HEAD has passed is RING_OVERRUN.";
     SQ_HEAD @ 0x14, 32, ReadOnly, Some(0), NONE, "Descriptors fetched so far, counted mod 2^32.";
     CQ_BASE @ 0x18, 64, ReadWrite, Some(0), NONE, "Address of the completion ring, 4096-byte aligned.";
     CQ_LOG2 @ 0x20, 32, ReadWrite, Some(0), NONE, "log2 of the completion ring's entries (1 to 15).";

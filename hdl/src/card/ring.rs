@@ -4,12 +4,13 @@
 //! Range:     as the register map says; indexes count mod 2^32
 //! Handshake: none; one write, one read and one step of either index a cycle
 //! Latency:   `read_data` 1 cycle; `request` 3 cycles from a change of the submission ring, 4 of the completion ring;
-//!            `overrun` 2 cycles from a doorbell
+//!            `overrun` 2 cycles from a doorbell or from enabling, 3 from a step
 //! Reset:     `reset` brings every register to its reset value; synchronous, active high
 //! Limits:    `request` is stale for up to 4 cycles after a step: the sequencer waits that out
 //!
 //! `overrun` comes before the `request` that the same doorbell causes, so that a bad doorbell stops the card before it is
-//! served.
+//! served. A ring that is enabled while it is being served, and a SQ_HEAD that steps past SQ_TAIL (a tail was taken back under
+//! the fetch), are overruns too: the card stops instead of serving 2^32 descriptors that nobody wrote.
 
 use crate::prelude::*;
 use glovebox_regmap::layout;
@@ -38,7 +39,9 @@ pub struct RingRegisters {
     pub head_step: Signal<In, Bit>,
     /// A completion is being written.
     pub tail_step: Signal<In, Bit>,
-    /// A doorbell went further than the ring is long.
+    /// A descriptor of this ring is being fetched or executed, up to the step of its completion.
+    pub serving: Signal<In, Bit>,
+    /// A doorbell went further than the ring is long, or the ring was lost under the card's hands.
     pub overrun: Signal<Out, Bit>,
     /// There is a descriptor to fetch and room for its completion.
     pub request: Signal<Out, Bit>,
@@ -74,6 +77,12 @@ pub struct RingRegisters {
     s1_ahead: Reg<U<32>>,
     s1_ahead_log2: Reg<U<4>>,
     s1_doorbell: Reg<Bit>,
+    /// Enabled while being served.
+    s1_lost: Reg<Bit>,
+    /// SQ_HEAD stepped, and what it left.
+    s1_stepped: Reg<Bit>,
+    s2_stepped: Reg<Bit>,
+    s2_left: Reg<U<32>>,
     s2_overrun: Reg<Bit>,
     s1_used: Reg<U<32>>,
     s2_request: Reg<Bit>,
@@ -125,6 +134,7 @@ impl RingRegisters {
             read_data: Default::default(),
             head_step: Default::default(),
             tail_step: Default::default(),
+            serving: Default::default(),
             overrun: Default::default(),
             request: Default::default(),
             sq_base: Default::default(),
@@ -151,6 +161,10 @@ impl RingRegisters {
             s1_ahead: Default::default(),
             s1_ahead_log2: Default::default(),
             s1_doorbell: Default::default(),
+            s1_lost: Default::default(),
+            s1_stepped: Default::default(),
+            s2_stepped: Default::default(),
+            s2_left: Default::default(),
             s2_overrun: Default::default(),
             s1_used: Default::default(),
             s2_request: Default::default(),
@@ -182,6 +196,7 @@ impl Logic for RingRegisters {
     fn update(&mut self) {
         dff_setup!(self, clock, enabled, s_log2, s_base_low, s_base_high, s_tail, s_head);
         dff_setup!(self, clock, c_base_low, c_base_high, c_log2, c_head, c_tail, vector, s1_hit, s1_data);
+        dff_setup!(self, clock, s1_lost, s1_stepped, s2_stepped, s2_left);
         dff_setup!(self, clock, s1_ahead, s1_ahead_log2, s1_doorbell, s2_overrun, s1_used, s2_request, s3_request);
         self.write.next = self.write_valid.val() & (self.write_offset.val().get_bits::<10>(6) == self.base.val());
         self.at.next = self.write_offset.val().get_bits::<6>(0);
@@ -196,12 +211,14 @@ impl Logic for RingRegisters {
 
         // Writes, with the distance of a doorbell from the card's index: value - index - 1 = value + ~index.
         self.s1_doorbell.d.next = false;
+        self.s1_lost.d.next = false;
         self.s1_ahead.d.next = self.write_data.val() + !self.s_head.q.val();
         self.s1_ahead_log2.d.next = self.s_log2.q.val();
         if self.write.val() {
             if self.at.val() == self.at_control.val() {
                 self.enabled.d.next = self.write_data.val().get_bit(0);
                 if self.write_data.val().get_bit(0) {
+                    self.s1_lost.d.next = self.serving.val();
                     self.s_tail.d.next = 0u64.into();
                     self.s_head.d.next = 0u64.into();
                     self.c_head.d.next = 0u64.into();
@@ -244,7 +261,12 @@ impl Logic for RingRegisters {
 
         // Too far: distance - 1 has a bit at or above the ring's size, and the distance is not 0.
         self.laps.next = self.s1_ahead.q.val() >> self.s1_ahead_log2.q.val();
-        self.s2_overrun.d.next = self.s1_doorbell.q.val() & self.laps.val().any() & !self.s1_ahead.q.val().all();
+        self.s1_stepped.d.next = self.head_step.val();
+        self.s2_stepped.d.next = self.s1_stepped.q.val();
+        self.s2_left.d.next = self.s_tail.q.val() - self.s_head.q.val();
+        self.s2_overrun.d.next = (self.s1_doorbell.q.val() & self.laps.val().any() & !self.s1_ahead.q.val().all())
+            | (self.s2_stepped.q.val() & self.s2_left.q.val().all())
+            | self.s1_lost.q.val();
         self.overrun.next = self.s2_overrun.q.val();
 
         // Something to do.
@@ -320,6 +342,9 @@ impl Logic for RingRegisters {
             self.c_tail.d.next = 0u64.into();
             self.vector.d.next = 0u64.into();
             self.s1_doorbell.d.next = false;
+            self.s1_lost.d.next = false;
+            self.s1_stepped.d.next = false;
+            self.s2_stepped.d.next = false;
             self.s2_overrun.d.next = false;
             self.s2_request.d.next = false;
             self.s3_request.d.next = false;

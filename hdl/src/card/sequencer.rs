@@ -97,6 +97,8 @@ pub struct Sequencer {
     pub head_step: Signal<Out, Bit>,
     /// A completion is being written.
     pub tail_step: Signal<Out, Bit>,
+    /// A descriptor of `ring` is being fetched or executed, up to the step of its completion.
+    pub serving: Signal<Out, Bit>,
     /// Not waiting for a grant.
     pub busy: Signal<Out, Bit>,
     /// A command is being executed.
@@ -248,6 +250,7 @@ impl Sequencer {
             cq_tail: Default::default(),
             head_step: Default::default(),
             tail_step: Default::default(),
+            serving: Default::default(),
             busy: Default::default(),
             executing: Default::default(),
             command_done: Default::default(),
@@ -405,6 +408,12 @@ impl Logic for Sequencer {
 
         // Everything that happens in one step.
         self.busy.next = self.step.q.val() != Step::AwaitGrant;
+        self.serving.next = (self.step.q.val() != Step::AwaitGrant)
+            & (self.step.q.val() != Step::CompleteData)
+            & (self.step.q.val() != Step::AwaitAcknowledge)
+            & (self.step.q.val() != Step::FetchFault)
+            & (self.step.q.val() != Step::CompleteFault)
+            & (self.step.q.val() != Step::Settle);
         self.executing.next = (self.step.q.val() == Step::AwaitCheck)
             | (self.step.q.val() == Step::Dispatch)
             | (self.step.q.val() == Step::EngineStart)

@@ -424,6 +424,8 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
             self.arbiter.request[i].next = self.ring[i].request.val();
             self.ring[i].head_step.next =
                 self.sequencer.head_step.val() & (self.sequencer.ring.val() == self.number[i].val());
+            self.ring[i].serving.next =
+                self.sequencer.serving.val() & (self.sequencer.ring.val() == self.number[i].val());
             self.ring[i].tail_step.next =
                 self.sequencer.tail_step.val() & (self.sequencer.ring.val() == self.number[i].val());
             if self.sequencer.ring.val() == self.number[i].val() {

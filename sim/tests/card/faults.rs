@@ -163,6 +163,60 @@ fn doorbell_beyond_its_ring_stops_the_card_before_anything_is_fetched() {
     assert_eq!(bench.read64(registers::COMMANDS_DONE), 1 << RING_LOG2);
 }
 
+/// A long command of ring 1 under way.
+fn busy_bench(seed: u64) -> Bench {
+    let mut bench = Bench::new(8, 256, Traffic::random(seed), seed);
+    let command = bench.command(Opcode::Copy, 60_000, 0, 0x40_000);
+    bench.queue(1, command);
+    bench.doorbell(1);
+    while bench.read64(registers::READ_BEATS) < 20 {}
+    bench
+}
+
+#[test]
+fn ring_enabled_while_it_is_served_stops_the_card() {
+    let mut bench = busy_bench(6);
+    bench.ring(registers::RING_CONTROL, 1, 1);
+    bench.settle();
+    assert_eq!(bench.read(registers::ERROR_CODE), u32::from(StatusCode::RingOverrun.code()));
+    assert!(status::FAULT.is_set(bench.read(registers::STATUS)));
+    assert_eq!(bench.card.interrupts()[usize::from(layout::FAULT_VECTOR)], 1);
+    // Of another ring it is nobody's fault.
+    let mut bench = busy_bench(7);
+    bench.ring(registers::RING_CONTROL, 2, 1);
+    bench.settle();
+    assert_eq!(bench.read(registers::ERROR_CODE), 0);
+    assert_eq!(bench.completion(1).unwrap().status, StatusCode::Ok);
+}
+
+#[test]
+fn tail_taken_back_under_a_fetch_stops_the_card() {
+    let mut met = [0; 2];
+    for seed in 1..9 {
+        let mut bench = Bench::new(8, 256, Traffic::random(seed), seed);
+        if seed % 2 == 0 {
+            // By then the card has left its reset.
+            bench.run(Descriptor::new(Opcode::Nop).words());
+        }
+        let before = bench.read64(registers::COMMANDS_DONE);
+        bench.queue(1, Descriptor::new(Opcode::Nop).words());
+        bench.ring(registers::SQ_TAIL, 1, 1);
+        // Some cycles later, by seed.
+        for _ in 1..seed {
+            bench.read(registers::SCRATCH);
+        }
+        bench.ring(registers::SQ_TAIL, 1, 0);
+        bench.settle();
+        // Before the card began to fetch nothing has happened; else its head has passed the tail.
+        let head = bench.read_ring(registers::SQ_HEAD, 1);
+        let fault = bench.read(registers::ERROR_CODE) == u32::from(StatusCode::RingOverrun.code());
+        assert_eq!(fault, head == 1, "seed {seed}: SQ_HEAD {head}");
+        assert_eq!(bench.read64(registers::COMMANDS_DONE), before + u64::from(head), "and nothing is served after it");
+        met[head as usize] += 1;
+    }
+    assert!(met[0] > 0 && met[1] > 0, "{met:?} before and under the fetch");
+}
+
 #[test]
 fn soft_reset_in_mid_command_lets_transfers_end_and_leaves_reset_values() {
     for seed in 1..12 {
