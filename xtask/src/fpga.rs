@@ -160,13 +160,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
         let mut route = place_and_route.arguments.clone();
         let rest = format!(
             "--json netlist.json --report report.json --textcfg routed.config --freq {} --seed {} \
-             --lpf-allow-unconstrained --timing-allow-fail",
+             --lpf-allow-unconstrained --timing-allow-fail --quiet --log route.log",
             place_and_route.target_mhz, arguments.seed
         );
         route.extend(rest.split_whitespace().map(str::to_string));
         let what = format!("{}: place and route of {}", board.description, design.top);
-        let log = show(&what, || Ok(synthesis::nextpnr_ecp5(&design.top, &folder, &route)?))?;
-        std::fs::write(folder.join("route.log"), log)?;
+        show(&what, || Ok(synthesis::nextpnr_ecp5(&design.top, &folder, &route)?))?;
         let report: Report = serde_json::from_slice(&std::fs::read(folder.join("report.json"))?)?;
         let slowest = report.fmax.values().map(|c| c.achieved).fold(f64::INFINITY, f64::min);
         for path in report.critical_paths.iter().filter_map(CriticalPath::text).take(1) {

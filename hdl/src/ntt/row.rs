@@ -85,9 +85,8 @@ pub struct Row {
     /// The token of the beat that leaves one cycle later.
     pub token_out: Signal<Out, U<TOKEN>>,
     token: DelayLine<U<TOKEN>>,
-    aligned: Reg<U<TOKEN>>,
     beat: Signal<Local, U<BEAT>>,
-    second: Signal<Local, Bit>,
+    second: Reg<Bit>,
     tap: Vec<Rom<5, BEAT>>,
     select: Vec<SelectShift>,
     sdf: Vec<Sdf>,
@@ -113,7 +112,6 @@ impl Row {
             q: (0..3 * lanes).map(|_| Default::default()).collect(),
             token_out: Default::default(),
             token: DelayLine::new(plan.latency()),
-            aligned: Default::default(),
             beat: Default::default(),
             second: Default::default(),
             tap: vec![],
@@ -169,13 +167,12 @@ impl Row {
 impl Logic for Row {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, token, aligned);
+        clock!(self, clock, token, second);
         self.token.d.next = self.token_in.val();
         self.token_out.next = self.token.q.val();
-        self.aligned.d.next = self.token_in.val();
         self.beat.next = self.token_in.val().get_bits::<BEAT>(0);
         for b in self._depth_log2..self._depth_log2.saturating_add(1) {
-            self.second.next = self.aligned.q.val().get_bit(10) & self.aligned.q.val().get_bit(b);
+            self.second.d.next = self.token_in.val().get_bit(10) & self.token_in.val().get_bit(b);
         }
         for i in 0..self._selects {
             self.tap[i].clock.next = self.clock.val();
@@ -191,7 +188,7 @@ impl Logic for Row {
         }
         for i in 0..self._sdfs {
             self.sdf[i].clock.next = self.clock.val();
-            self.sdf[i].second.next = self.second.val();
+            self.sdf[i].second.next = self.second.q.val();
             for k in 0..3 {
                 self.sdf[i].d[k].next = self.d[i * 3 + k].val();
                 self.q[i * 3 + k].next = self.sdf[i].q[k].val();

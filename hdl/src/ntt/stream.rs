@@ -72,6 +72,10 @@ pub struct NttStream<const L: usize> {
     pack: Pack<L>,
     in_memory: Ram<Lanes<L>>,
     out_memory: Ram<Lanes<L>>,
+    // A write is registered: the buffer's memories lie all over a chip.
+    s1_take: Reg<Bit>,
+    s1_address: Reg<U<COUNT>>,
+    s1_word: Reg<Lanes<L>>,
     in_write: Reg<U<COUNT>>,
     in_read: Reg<U<COUNT>>,
     /// Beats held or promised to the pipe.
@@ -129,6 +133,9 @@ impl<const L: usize> NttStream<L> {
             pack: Pack::new(),
             in_memory: Ram::new(input),
             out_memory: Ram::new(output),
+            s1_take: Default::default(),
+            s1_address: Default::default(),
+            s1_word: Default::default(),
             in_write: Default::default(),
             in_read: Default::default(),
             in_count: Default::default(),
@@ -168,15 +175,19 @@ impl<const L: usize> Logic for NttStream<L> {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, pipe, in_memory, out_memory);
+        clock!(self, clock, s1_take, s1_address, s1_word);
         dff_setup!(self, clock, in_write, in_read, in_count, in_waiting, running, beat, s1_valid, s1_beat);
         dff_setup!(self, clock, credit, out_write, out_read, out_count, out_valid, out_beat);
 
         // Input buffer: ready depends on nothing but the registered count.
         self.s.tready.next = self.in_count.q.val() != self.in_full.val();
         self.take.next = self.s.tvalid.val() & (self.in_count.q.val() != self.in_full.val());
-        self.in_memory.write_enable.next = self.take.val();
-        self.in_memory.write_address.next = self.in_write.q.val().to_bits::<ADDRESS>();
-        self.in_memory.write_data.next = self.s.tdata.val();
+        self.s1_take.d.next = self.take.val();
+        self.s1_address.d.next = self.in_write.q.val();
+        self.s1_word.d.next = self.s.tdata.val();
+        self.in_memory.write_enable.next = self.s1_take.q.val();
+        self.in_memory.write_address.next = self.s1_address.q.val().to_bits::<ADDRESS>();
+        self.in_memory.write_data.next = self.s1_word.q.val();
         if self.take.val() {
             self.in_write.d.next = (self.in_write.q.val() + 1u64) & self.in_mask.val();
         }
