@@ -93,8 +93,8 @@ pub const fn batch_depth(lanes: u32) -> u64 {
     }
 }
 
-/// Columns that the keyswitch of a card of `lanes` lanes does at a time: twice what a keyswitch of four levels needs to
-/// keep up with the blind rotation of a full batch.
+/// Columns that the keyswitch of a card of `lanes` lanes does at a time: 2/k of what a keyswitch of four levels needs to
+/// keep up with the blind rotation of a full batch of one level.
 pub const fn keyswitch_columns(lanes: u32) -> u64 {
     let columns = 4 * lanes as u64 / batch_depth(lanes);
     if columns == 0 { 1 } else { columns }
