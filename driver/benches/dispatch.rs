@@ -15,12 +15,14 @@ use glovebox_driver::vfio_user::server::CardServer;
 use glovebox_driver::{Command, CompletionMode, Device, DeviceConfig};
 use glovebox_golden::params::CPU_KS_PBS_TUNIFORM_2M128;
 use glovebox_regmap::command::{COMPLETION_BYTES, DESCRIPTOR_BYTES};
-use glovebox_regmap::{Completion, Descriptor, StatusCode, layout, registers};
+use glovebox_regmap::{Completion, Descriptor, GlweShape, StatusCode, layout, registers};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 const CLOCK_HZ: f64 = 300e6;
 const DEGREE_LOG2: u32 = 11;
+/// Ring and k of the default set.
+const GLWE: GlweShape = GlweShape { dimension: 1, degree_log2: DEGREE_LOG2 };
 
 /// A card whose commands take no time: every descriptor of ring pair 0 is answered where the doorbell arrives.
 struct InstantCard {
@@ -40,7 +42,13 @@ struct Ring {
 
 impl InstantCard {
     fn new(lanes: u32) -> Self {
-        let config = ModelConfig { lanes, degree_log2: DEGREE_LOG2, ring_pairs: 1, memory_bytes: 256 << 20 };
+        let config = ModelConfig {
+            lanes,
+            degree_log2: DEGREE_LOG2,
+            glwe_dimension: GLWE.dimension,
+            ring_pairs: 1,
+            memory_bytes: 256 << 20,
+        };
         let registers = SoftwareCard::new(config).expect("a card that the map can express");
         Self { registers, host: OnceLock::new(), ring: Mutex::default() }
     }
@@ -152,10 +160,10 @@ fn full_batch(c: &mut Criterion) {
             let device = Device::open_with(&server.address(), config).expect("the card that was just started");
             let depth = layout::batch_depth(lanes);
             let key = |bytes: u64| device.upload(&vec![1; bytes as usize]).expect("room for the keys");
-            let bootstrap_key = key(settings.bootstrap_key_bytes(DEGREE_LOG2));
-            let keyswitch_key = key(settings.keyswitch_key_bytes(DEGREE_LOG2, lanes));
+            let bootstrap_key = key(settings.bootstrap_key_bytes(GLWE));
+            let keyswitch_key = key(settings.keyswitch_key_bytes(GLWE, lanes));
             let luts = key(8 << DEGREE_LOG2);
-            let words = vec![1; (depth * settings.source_words(DEGREE_LOG2)) as usize];
+            let words = vec![1; (depth * settings.source_words(GLWE)) as usize];
             let source = device.allocate(8 * words.len()).expect("host memory");
             let destination = device.allocate(8 * words.len()).expect("host memory");
             let command = Command::Bootstrap {

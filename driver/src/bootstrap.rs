@@ -9,13 +9,15 @@ use glovebox_golden::params::{
 };
 use glovebox_golden::{GoldenError, bootstrap, torus};
 use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
-use glovebox_regmap::{BootstrapSettings, layout};
+use glovebox_regmap::{BootstrapSettings, GlweShape, layout};
 
-/// The run-time values of a keyswitch and bootstrap of one function with one table for all ciphertexts; `None` if the card
-/// has no form for these parameters: k above 1, a modulus of the keyswitch other than 2^64, 2^32, 2^21, a value out of range.
+/// The run-time values of a keyswitch and bootstrap of one function with one table for all ciphertexts; `None` if no card
+/// has a form for these parameters: a modulus of the keyswitch other than 2^64, 2^32, 2^21, a value out of range. N and k are
+/// the card's own: see [`glwe_of`].
 pub fn settings_of(p: &BootstrapParameters) -> Option<BootstrapSettings> {
     let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
-    if p.glwe_dimension.0 != 1 || form.bits() != p.ks_modulus_log2 {
+    glwe_of(p)?;
+    if form.bits() != p.ks_modulus_log2 {
         return None;
     }
     let settings = BootstrapSettings {
@@ -33,13 +35,20 @@ pub fn settings_of(p: &BootstrapParameters) -> Option<BootstrapSettings> {
     BootstrapSettings::unpack(settings.pack()).filter(|unpacked| *unpacked == settings)
 }
 
-/// The parameters that a command's run-time values stand for on a card of ring degree `degree`.
-pub fn parameters_of(settings: &BootstrapSettings, degree: usize) -> BootstrapParameters {
+/// The ring and k that a card must be built for to bootstrap under these parameters; `None` if there is no such card.
+pub fn glwe_of(p: &BootstrapParameters) -> Option<GlweShape> {
+    let dimension = u32::try_from(p.glwe_dimension.0).ok()?;
+    let known = (1..=layout::MAX_GLWE_DIMENSION).contains(&dimension) && p.ring_degree.0.is_power_of_two();
+    known.then(|| GlweShape { dimension, degree_log2: p.ring_degree.log2() })
+}
+
+/// The parameters that a command's run-time values stand for on a card of this ring and k.
+pub fn parameters_of(settings: &BootstrapSettings, glwe: GlweShape) -> BootstrapParameters {
     let kind = if settings.centred { ModulusSwitchKind::CenteredMean } else { ModulusSwitchKind::Standard };
     BootstrapParameters {
         lwe_dimension: LweDimension(settings.dimension.into()),
-        glwe_dimension: GlweDimension(1),
-        ring_degree: RingDegree(degree),
+        glwe_dimension: GlweDimension(glwe.dimension as usize),
+        ring_degree: RingDegree(glwe.degree() as usize),
         pbs_base_log: DecompositionBaseLog(settings.pbs_base_log.into()),
         pbs_level: DecompositionLevelCount(settings.pbs_levels.into()),
         ks_base_log: DecompositionBaseLog(settings.ks_base_log.into()),
@@ -52,9 +61,14 @@ pub fn parameters_of(settings: &BootstrapSettings, degree: usize) -> BootstrapPa
 /// A bootstrapping key as the memory of a card of `lanes` lanes holds it.
 ///
 /// # Errors
-/// As [`bootstrap_key_words`].
+/// As [`bootstrap_key_words`]; [`GoldenError::Parameter`] for a k that no card has.
 pub fn card_bootstrap_key(p: &BootstrapParameters, key: &NttBootstrapKey, lanes: u32) -> Result<Vec<u64>, GoldenError> {
-    Ok(stripe_bootstrap_key(&bootstrap_key_words(p, key)?, p.ring_degree.0, lanes as usize))
+    let glwe = glwe_of(p).ok_or_else(|| GoldenError::Parameter {
+        name: "k",
+        value: p.glwe_dimension.to_string(),
+        rule: format!("a card has k from 1 to {}", layout::MAX_GLWE_DIMENSION),
+    })?;
+    Ok(stripe_bootstrap_key(&bootstrap_key_words(p, key)?, glwe, lanes as usize))
 }
 
 /// A keyswitching key as the memory of a card of `lanes` lanes holds it.
@@ -82,7 +96,7 @@ pub fn golden_result(
     }
     let Some((key, table)) = rotation else { return Ok(small.into_words()) };
     let switched = torus::modulus_switch(small.words(), p);
-    let turned = bootstrap::blind_rotation(p, key, &GlweCiphertext::trivial(1, table), &switched)?;
+    let turned = bootstrap::blind_rotation(p, key, &GlweCiphertext::trivial(p.glwe_dimension.0, table), &switched)?;
     let stride = p.ring_degree.0 / functions.next_power_of_two();
     let extract = |function| bootstrap::sample_extract(&turned, function * stride).map(LweCiphertext::into_words);
     Ok((0..functions).map(extract).collect::<Result<Vec<_>, _>>()?.concat())

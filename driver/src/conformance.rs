@@ -3,6 +3,7 @@
 //! It is a function library: the tests of this workspace call it, and so may a diagnosis of a card in the field. Every
 //! result is compared with the golden model word by word.
 
+use crate::bootstrap::parameters_of;
 use crate::device::{Command, CompletionMode, Device, DeviceConfig, Ticket};
 use crate::dma::DmaBuffer;
 use crate::error::{Error, Result};
@@ -813,7 +814,7 @@ fn bootstrap_rules(bench: &Bench) -> Outcome {
     check_bootstrap(&keys, &device, Opcode::Bootstrap, 2, |_| {}, seed + 1)?;
     // What the driver can see it refuses itself.
     let slice = |offset: usize, words: u64| buffer.slice(offset, 8 * words as usize).map_err(text);
-    let big = p.degree() as u64 + 1;
+    let big = p.glwe().big_dimension() + 1;
     let command =
         |source, destination, settings| Command::Keyswitch { source, destination, key: luts.whole(), settings };
     let small = u64::from(settings.dimension) + 1;
@@ -825,6 +826,11 @@ fn bootstrap_rules(bench: &Bench) -> Outcome {
         let refused = device.submit(0, &[command]);
         ensure(matches!(refused, Err(Error::Argument { .. })), || format!("{what}: {refused:?}"))?;
     }
+    let mut other = parameters_of(&settings, p.glwe());
+    ensure(device.bootstrap_settings(&other).is_ok(), || "parameters of the card's ring are refused".into())?;
+    other.glwe_dimension.0 += 1;
+    let refused = device.bootstrap_settings(&other);
+    ensure(matches!(refused, Err(Error::OtherRing { .. })), || format!("parameters of another k: {refused:?}"))?;
     // A card that was reset has no key.
     drop((keys, luts, buffer, device));
     let device = bench.open()?;

@@ -1,6 +1,7 @@
 //! One card: opening, commands, completions, recovery.
 
 use crate::address::DeviceAddress;
+use crate::bootstrap::settings_of;
 use crate::bus::Bus;
 use crate::card_memory::{CardBuffer, CardMemory, CardSlice, Resident, Wiping};
 use crate::dma::{DmaBuffer, DmaSlice, DmaSpace};
@@ -11,6 +12,7 @@ use crate::sys;
 use crate::vfio::VfioBus;
 use crate::vfio_user::client::VfioUserBus;
 use crossbeam::channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
+use glovebox_golden::params::BootstrapParameters;
 use glovebox_regmap::registers as map;
 use glovebox_regmap::{BootstrapSettings, Descriptor, Flags, LinearSettings, Opcode, StatusCode, layout};
 use std::collections::VecDeque;
@@ -559,6 +561,24 @@ impl Device {
         self.linear(Opcode::LweLinear, settings, source, command)
     }
 
+    /// The run-time values of a keyswitch and bootstrap under `p` on this card, of one function and one table for all
+    /// ciphertexts.
+    ///
+    /// # Errors
+    /// [`Error::OtherRing`] if the card is built for another N or k, [`Error::Argument`] if no card has a form for `p`.
+    pub fn bootstrap_settings(&self, p: &BootstrapParameters) -> Result<BootstrapSettings> {
+        let card = self.parameters().glwe();
+        let (degree, dimension) = (p.ring_degree.0, p.glwe_dimension.0);
+        if (card.degree(), u64::from(card.dimension)) != (degree as u64, dimension as u64) {
+            return Err(Error::OtherRing { device: self.name().into(), card, degree, dimension });
+        }
+        settings_of(p).ok_or_else(|| Error::Argument {
+            device: self.name().into(),
+            what: "parameters of a bootstrap",
+            rule: format!("{p:?} have no form on a card"),
+        })
+    }
+
     /// Sums of pointwise products mod p: for each result of the source and each of its `terms`, two polynomials of N words.
     ///
     /// # Errors
@@ -888,7 +908,7 @@ impl Core {
 
     /// Count, operands and lengths of KEYSWITCH and BOOTSTRAP.
     fn prepare_bootstrap(&self, descriptor: &mut Descriptor, held: &Held, settings: &BootstrapSettings) -> Result<()> {
-        let (log2, lanes) = (self.parameters.degree_log2, self.parameters.lanes);
+        let (glwe, lanes) = (self.parameters.glwe(), self.parameters.lanes);
         let bad = |rule: String| self.argument("settings of a bootstrap", rule);
         let keyswitches = descriptor.opcode == Opcode::Keyswitch;
         if BootstrapSettings::unpack(settings.pack()) != Some(*settings) || (keyswitches && !settings.keyswitch) {
@@ -896,8 +916,8 @@ impl Core {
         }
         let [source, destination] = held.host.each_ref().map(Option::as_ref);
         let (Some(source), Some(destination)) = (source, destination) else { return Ok(()) };
-        let from = 8 * settings.source_words(log2);
-        let to = 8 * settings.destination_words(descriptor.opcode, log2);
+        let from = 8 * settings.source_words(glwe);
+        let to = 8 * settings.destination_words(descriptor.opcode, glwe);
         descriptor.count = self.count(source.len(), from, "ciphertexts")?;
         self.check_lengths(u64::from(descriptor.count) * to, destination.len())?;
         if source.overlaps(destination) {
@@ -905,9 +925,9 @@ impl Core {
         }
         let tables = if settings.lut_each { u64::from(descriptor.count) } else { 1 };
         let needs = [
-            (!keyswitches, settings.bootstrap_key_bytes(log2), "bootstrapping key"),
-            (settings.keyswitch, settings.keyswitch_key_bytes(log2, lanes), "keyswitching key"),
-            (!keyswitches, tables << (log2 + 3), "look-up tables"),
+            (!keyswitches, settings.bootstrap_key_bytes(glwe), "bootstrapping key"),
+            (settings.keyswitch, settings.keyswitch_key_bytes(glwe, lanes), "keyswitching key"),
+            (!keyswitches, tables * 8 * glwe.degree(), "look-up tables"),
         ];
         for ((slice, (needed, bytes, what)), operand) in held.card.iter().zip(needs).zip(descriptor.operands.iter_mut())
         {

@@ -1,6 +1,6 @@
 //! The error type of the driver.
 
-use glovebox_regmap::StatusCode;
+use glovebox_regmap::{GlweShape, StatusCode};
 use std::io;
 use std::time::Duration;
 
@@ -130,6 +130,21 @@ pub enum Error {
         value: String,
         /// The rule that it breaks.
         rule: &'static str,
+    },
+    /// Parameters of another ring or GLWE dimension than the card is built for.
+    #[error(
+        "{device}: it is built for N = {}, k = {}, the parameters have N = {degree}, k = {dimension}: choose a card or \
+         parameters that agree", card.degree(), card.dimension
+    )]
+    OtherRing {
+        /// The device.
+        device: String,
+        /// What the card is built for.
+        card: GlweShape,
+        /// N of the parameters.
+        degree: usize,
+        /// k of the parameters.
+        dimension: usize,
     },
     /// A request that no card could carry out.
     #[error("{device}: {what}: {rule}")]

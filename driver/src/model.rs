@@ -12,9 +12,10 @@ use glovebox_golden::keys::{KeyswitchKey, NttBootstrapKey};
 use glovebox_golden::params::BootstrapParameters;
 use glovebox_golden::{GoldenError, field, ntt::NegacyclicNtt};
 use glovebox_regmap::command::{BOOTSTRAP_COMMANDS, COMPLETION_BYTES, DESCRIPTOR_BYTES};
-use glovebox_regmap::registers::{self, control, ring_control, status};
+use glovebox_regmap::registers::{self, control, ring_control, ring_degree_log2, status};
 use glovebox_regmap::{
-    BootstrapSettings, CardLimits, Completion, Descriptor, Flags, Opcode, Register, StatusCode, key_layout, layout,
+    BootstrapSettings, CardLimits, Completion, Descriptor, Flags, GlweShape, Opcode, Register, StatusCode, key_layout,
+    layout,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,6 +28,8 @@ pub struct ModelConfig {
     pub lanes: u32,
     /// log2 of the ring degree.
     pub degree_log2: u32,
+    /// GLWE dimension k, 1 to 3.
+    pub glwe_dimension: u32,
     /// Ring pairs, 1 to 15.
     pub ring_pairs: u32,
     /// Bytes of card memory, rounded down to whole granules.
@@ -34,6 +37,10 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    fn glwe(&self) -> GlweShape {
+        GlweShape { dimension: self.glwe_dimension, degree_log2: self.degree_log2 }
+    }
+
     fn granule(&self) -> u64 {
         layout::BEAT_BYTES * u64::from(layout::memory_ports(self.lanes))
     }
@@ -41,7 +48,7 @@ impl ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { lanes: 8, degree_log2: 8, ring_pairs: 2, memory_bytes: 16 << 20 }
+        Self { lanes: 8, degree_log2: 8, glwe_dimension: 1, ring_pairs: 2, memory_bytes: 16 << 20 }
     }
 }
 
@@ -138,7 +145,12 @@ impl SoftwareCard {
     pub fn new(config: ModelConfig) -> Result<Self> {
         let argument = |rule: String| Error::Argument { device: "software card".into(), what: "configuration", rule };
         let pairs = 1..=layout::MAX_RING_PAIRS;
-        if !pairs.contains(&config.ring_pairs) || !(1..=16).contains(&config.degree_log2) || config.lanes == 0 {
+        let dimensions = 1..=layout::MAX_GLWE_DIMENSION;
+        if !pairs.contains(&config.ring_pairs)
+            || !(1..=16).contains(&config.degree_log2)
+            || !dimensions.contains(&config.glwe_dimension)
+            || config.lanes == 0
+        {
             return Err(argument(format!("{config:?} is out of range")));
         }
         let transform = NegacyclicNtt::new(1 << config.degree_log2).map_err(|error| argument(error.to_string()))?;
@@ -240,7 +252,10 @@ impl Shared {
         let long = |value| half(value, offset, register);
         match register {
             registers::LANES => self.config.lanes,
-            registers::RING_DEGREE_LOG2 => self.config.degree_log2,
+            registers::RING_DEGREE_LOG2 => {
+                let word = ring_degree_log2::LOG2.set(0, self.config.degree_log2);
+                ring_degree_log2::GLWE_DIMENSION_LESS_1.set(word, self.config.glwe_dimension - 1)
+            }
             registers::RING_PAIRS => self.config.ring_pairs,
             registers::COMMANDS => BOOTSTRAP_COMMANDS,
             // "software" in ASCII: there is no Verilog to hash.
@@ -461,7 +476,7 @@ impl Shared {
         let memory_bytes = self.memory().len() as u64;
         CardLimits {
             commands: BOOTSTRAP_COMMANDS,
-            degree_log2: self.config.degree_log2,
+            glwe: self.config.glwe(),
             lanes: self.config.lanes,
             memory_bytes,
             memory_granule_bytes: self.config.granule(),
@@ -525,7 +540,7 @@ impl Shared {
     fn bootstrap(&self, descriptor: &Descriptor, host: &HostPort, epoch: u64) -> (StatusCode, u64, Work) {
         let mut work = Work { cycles: 16, ..Work::default() };
         let Some(settings) = descriptor.settings() else { return (StatusCode::BadOperand, 0, work) };
-        let (from, to) = descriptor.bytes(self.config.degree_log2);
+        let (from, to) = descriptor.bytes(self.config.glwe());
         let mut input = vec![0; from as usize];
         if let Err(DmaFault { address }) = host.read(descriptor.source, &mut input) {
             return (StatusCode::ReadFault, address & !(layout::BEAT_BYTES - 1), work);
@@ -556,7 +571,7 @@ impl Shared {
     fn linear(&self, descriptor: &Descriptor, host: &HostPort, epoch: u64) -> (StatusCode, u64, Work) {
         let mut work = Work { cycles: 16, ..Work::default() };
         let Some(settings) = descriptor.linear() else { return (StatusCode::BadOperand, 0, work) };
-        let (from, to) = descriptor.bytes(self.config.degree_log2);
+        let (from, to) = descriptor.bytes(self.config.glwe());
         let mut input = vec![0; from as usize];
         if let Err(DmaFault { address }) = host.read(descriptor.source, &mut input) {
             return (StatusCode::ReadFault, address & !(layout::BEAT_BYTES - 1), work);
@@ -605,32 +620,31 @@ impl Shared {
         input: &[u64],
         epoch: u64,
     ) -> std::result::Result<Vec<u64>, GoldenError> {
-        let (log2, lanes) = (self.config.degree_log2, self.config.lanes);
-        let degree = 1usize << log2;
-        let p = parameters_of(settings, degree);
+        let (glwe, lanes) = (self.config.glwe(), self.config.lanes);
+        let p = parameters_of(settings, glwe);
         let [bsk, ksk, lut, _] = descriptor.operands;
         let bootstraps = descriptor.opcode == Opcode::Bootstrap;
         let keyswitch_key = if settings.keyswitch {
-            let words = self.card_words(ksk, settings.keyswitch_key_bytes(log2, lanes));
+            let words = self.card_words(ksk, settings.keyswitch_key_bytes(glwe, lanes));
             let columns = layout::keyswitch_columns(lanes) as usize;
             Some(KeyswitchKey::from_words(&p, golden_keyswitch_key(&words, &p, settings, columns))?)
         } else {
             None
         };
         let bootstrap_key = if bootstraps {
-            let words = self.card_words(bsk, settings.bootstrap_key_bytes(log2));
+            let words = self.card_words(bsk, settings.bootstrap_key_bytes(glwe));
             Some(NttBootstrapKey::from_words(&p, golden_bootstrap_key(&words, &p, lanes))?)
         } else {
             None
         };
         let mut output = vec![];
-        for (index, words) in input.chunks_exact(settings.source_words(log2) as usize).enumerate() {
+        for (index, words) in input.chunks_exact(settings.source_words(glwe) as usize).enumerate() {
             if self.lock().epoch != epoch {
                 break;
             }
             let table = if settings.lut_each { index as u64 } else { 0 };
-            let body =
-                bootstrap_key.as_ref().map(|_| self.card_words(lut + table * 8 * degree as u64, 8 * degree as u64));
+            let bytes = 8 * glwe.degree();
+            let body = bootstrap_key.as_ref().map(|_| self.card_words(lut + table * bytes, bytes));
             let rotation = bootstrap_key.as_ref().zip(body.as_deref());
             output.extend(golden_result(&p, keyswitch_key.as_ref(), rotation, settings.functions.into(), words)?);
         }
@@ -647,7 +661,7 @@ impl Shared {
         }
         let degree_bytes = 8u64 << self.config.degree_log2;
         let mut work = Work { cycles: 16, ..Work::default() };
-        let (total, _) = descriptor.bytes(self.config.degree_log2);
+        let (total, _) = descriptor.bytes(self.config.glwe());
         let piece = if descriptor.opcode == Opcode::Copy { PIECE } else { degree_bytes };
         let mut buffer = vec![0; piece.min(total) as usize];
         let mut done = 0;
@@ -708,21 +722,24 @@ fn words_of(bytes: &[u8]) -> Vec<u64> {
     bytes.chunks_exact(8).map(word).collect()
 }
 
-/// A bootstrapping key in golden's order and scale from card memory: [`key_layout`]'s order undone, the first four components
-/// times 2^(64 - (l - i) B), by which they were divided.
+/// A bootstrapping key in golden's order and scale from card memory: [`key_layout`]'s order undone, the factors times
+/// 2^(64 - (l - i) B), by which they were divided.
 fn golden_bootstrap_key(words: &[u64], p: &BootstrapParameters, lanes: u32) -> Vec<u64> {
     let (degree, levels) = (p.ring_degree.0, p.pbs_level.0);
     let points = (lanes as usize / 2).clamp(1, degree);
     let mut key = vec![0; p.bootstrap_key_len()];
+    let rows = p.glwe_dimension.0 + 1;
+    let components = key_layout::components(p.glwe_dimension.0 as u32) as usize;
     for (block, (from, to)) in
-        words.chunks_exact(key_layout::COMPONENTS * degree).zip(key.chunks_exact_mut(4 * degree)).enumerate()
+        words.chunks_exact(components * degree).zip(key.chunks_exact_mut(rows * rows * degree)).enumerate()
     {
         let scale = field::pow(2, 64 - (levels - block % levels) as u64 * u64::from(p.pbs_base_log.0));
-        for (beat, group) in from.chunks_exact(key_layout::COMPONENTS * points).enumerate() {
+        for (beat, group) in from.chunks_exact(components * points).enumerate() {
             // Components are rows within columns; golden has columns within rows.
-            for (component, part) in [0, 2, 1, 3].into_iter().zip(group.chunks_exact(points)) {
+            for (component, part) in group.chunks_exact(points).take(rows * rows).enumerate() {
+                let (column, row) = (component / rows, component % rows);
                 for (point, &word) in part.iter().enumerate() {
-                    to[component * degree + beat * points + point] = field::mul(word, scale);
+                    to[(row * rows + column) * degree + beat * points + point] = field::mul(word, scale);
                 }
             }
         }
@@ -740,7 +757,7 @@ fn golden_keyswitch_key(
     let per_slot = usize::from(settings.ks_words_per_slot);
     let bits = 64 / per_slot as u32;
     let small = p.lwe_dimension.0 + 1;
-    let entries = p.ring_degree.0 * p.ks_level.0;
+    let entries = p.big_lwe_dimension().0 * p.ks_level.0;
     let groups = entries.div_ceil(per_slot);
     let mut key = vec![0; entries * small];
     for (entry, row) in key.chunks_exact_mut(small).enumerate() {

@@ -63,14 +63,14 @@ impl ReferenceKeys {
         functions: 1,
     };
 
-    /// Makes keys for `settings` at the card's ring degree from `seed` and uploads them.
+    /// Makes keys for `settings` at the card's ring degree and k from `seed` and uploads them.
     ///
     /// # Errors
     /// [`Error::Argument`] for settings without meaning, and as [`Device::upload`].
     pub fn upload(device: &Device, settings: BootstrapSettings, seed: u64) -> Result<Self> {
         let golden = |error| refused(device, &error);
-        let (degree, lanes) = (device.parameters().degree(), device.parameters().lanes);
-        let p = parameters_of(&settings, degree);
+        let lanes = device.parameters().lanes;
+        let p = parameters_of(&settings, device.parameters().glwe());
         let bsk = BootstrapKey::from_words(&p, words(seed, p.bootstrap_key_len())).map_err(golden)?;
         let bsk = bsk.to_ntt(&p).map_err(golden)?;
         let unit = 64 - p.ks_modulus_log2;
@@ -109,11 +109,10 @@ impl ReferenceKeys {
         settings: BootstrapSettings,
         seed: u64,
     ) -> Result<ReferenceJob> {
-        let log2 = device.parameters().degree_log2;
         let degree = device.parameters().degree();
         let tables = words(seed + 1, if settings.lut_each { count } else { 1 } * degree);
         let luts = device.upload_words(&tables)?;
-        let from = settings.source_words(log2) as usize;
+        let from = settings.source_words(device.parameters().glwe()) as usize;
         let unit = if settings.keyswitch { 0 } else { 64 - self.p.ks_modulus_log2 };
         let input: Vec<u64> = words(seed, count * from).iter().map(|w| w >> unit << unit).collect();
         let mut expected = vec![];

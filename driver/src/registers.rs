@@ -2,8 +2,8 @@
 
 use crate::bus::Bus;
 use crate::error::{Error, Result};
-use glovebox_regmap::registers::{self, Register};
-use glovebox_regmap::{CardLimits, Opcode, layout};
+use glovebox_regmap::registers::{self, Register, ring_degree_log2};
+use glovebox_regmap::{CardLimits, GlweShape, Opcode, layout};
 
 /// What a card says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct CardParameters {
     pub lanes: u32,
     /// log2 of the ring degree N.
     pub degree_log2: u32,
+    /// GLWE dimension k.
+    pub glwe_dimension: u32,
     /// Ring pairs.
     pub ring_pairs: u32,
     /// Interrupt vectors.
@@ -34,6 +36,11 @@ impl CardParameters {
         1 << self.degree_log2
     }
 
+    /// The ring and k: what the lengths of ciphertexts and keys follow from.
+    pub fn glwe(&self) -> GlweShape {
+        GlweShape { dimension: self.glwe_dimension, degree_log2: self.degree_log2 }
+    }
+
     /// Whether the card knows the command.
     pub fn can(&self, opcode: Opcode) -> bool {
         self.commands & opcode.capability() != 0
@@ -43,7 +50,7 @@ impl CardParameters {
     pub fn limits(&self) -> CardLimits {
         CardLimits {
             commands: self.commands,
-            degree_log2: self.degree_log2,
+            glwe: self.glwe(),
             lanes: self.lanes,
             memory_bytes: self.card_memory_bytes,
             memory_granule_bytes: self.card_memory_granule_bytes.into(),
@@ -165,7 +172,19 @@ impl Registers<'_> {
             if (low..=high).contains(&value) { Ok(value) } else { Err(self.bad(what, value.to_string(), rule)) }
         };
         let lanes = within("number of lanes", registers::LANES, 1, 4096, "is not in 1 to 4096")?;
-        let degree_log2 = within("log2 N", registers::RING_DEGREE_LOG2, 1, 16, "is not in 1 to 16")?;
+        let ring = self.read(registers::RING_DEGREE_LOG2)?;
+        let degree_log2 = ring_degree_log2::LOG2.get(ring);
+        if !(1..=16).contains(&degree_log2) {
+            return Err(self.bad("log2 N", degree_log2.to_string(), "is not in 1 to 16"));
+        }
+        let glwe_dimension = ring_degree_log2::GLWE_DIMENSION_LESS_1.get(ring) + 1;
+        if glwe_dimension > layout::MAX_GLWE_DIMENSION {
+            return Err(self.bad("GLWE dimension k", glwe_dimension.to_string(), "is not in 1 to 3"));
+        }
+        let known = ring_degree_log2::LOG2.mask() | ring_degree_log2::GLWE_DIMENSION_LESS_1.mask();
+        if ring & !known != 0 {
+            return Err(self.bad("ring degree and k", format!("{ring:#x}"), "has bits that this driver does not know"));
+        }
         if !lanes.is_power_of_two() || lanes > 1 << degree_log2 {
             return Err(self.bad("number of lanes", lanes.to_string(), "is no power of two up to N"));
         }
@@ -194,6 +213,7 @@ impl Registers<'_> {
             map_version: (major, minor),
             lanes,
             degree_log2,
+            glwe_dimension,
             ring_pairs,
             vectors,
             commands: self.read(registers::COMMANDS)?,
@@ -319,10 +339,15 @@ mod tests {
         let card = Liar { truth: truth(), lies: Mutex::default() };
         let p = Registers(&card).identify().unwrap();
         assert_eq!((p.lanes, p.degree(), p.card_memory_bytes, p.card_memory_granule_bytes), (8, 256, 1 << 24, 64));
+        assert_eq!(p.glwe(), GlweShape { dimension: 1, degree_log2: 8 });
+        let mut truth = truth();
+        truth.iter_mut().find(|(at, _)| *at == registers::RING_DEGREE_LOG2.offset.get()).unwrap().1 = 0x108;
+        let p = Registers(&Liar { truth, lies: Mutex::default() }).identify().unwrap();
+        assert_eq!(p.glwe(), GlweShape { dimension: 2, degree_log2: 8 });
     }
 
     #[test]
-    fn card_memory_that_cannot_be_is_refused() {
+    fn values_that_cannot_be_are_refused() {
         for (register, value, what) in [
             (registers::CARD_MEMORY_GRANULE, 96, "granule"),
             (registers::CARD_MEMORY_GRANULE, 0, "granule"),
@@ -330,6 +355,9 @@ mod tests {
             (registers::CARD_MEMORY_BYTES, (1 << 24) + 32, "bytes of card memory"),
             (registers::LANES, 3, "number of lanes"),
             (registers::LANES, 512, "number of lanes"),
+            (registers::RING_DEGREE_LOG2, 17, "log2 N"),
+            (registers::RING_DEGREE_LOG2, 0x308, "GLWE dimension k"),
+            (registers::RING_DEGREE_LOG2, 0x1_0008, "ring degree and k"),
         ] {
             let mut truth = truth();
             truth.iter_mut().find(|(at, _)| *at == register.offset.get()).unwrap().1 = value;
@@ -349,6 +377,7 @@ mod tests {
             if let Ok(p) = Registers(&card).identify() {
                 prop_assert!(p.lanes.is_power_of_two() && (1..=16).contains(&p.degree_log2));
                 prop_assert!(p.lanes as usize <= p.degree());
+                prop_assert!((1..=layout::MAX_GLWE_DIMENSION).contains(&p.glwe_dimension));
                 prop_assert!((1..=layout::MAX_RING_PAIRS).contains(&p.ring_pairs));
                 let granule = u64::from(p.card_memory_granule_bytes);
                 prop_assert!(granule.is_power_of_two() && (64..=1024).contains(&granule));

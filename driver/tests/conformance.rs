@@ -10,11 +10,13 @@ use glovebox_driver::vfio_user::server::CardServer;
 use glovebox_driver::{Device, conformance};
 use std::sync::Arc;
 
-fn configurations() -> [ModelConfig; 3] {
+fn configurations() -> [ModelConfig; 5] {
     [
         ModelConfig::default(),
         ModelConfig { lanes: 32, degree_log2: 11, ring_pairs: 1, ..ModelConfig::default() },
         ModelConfig { lanes: 4, degree_log2: 4, ring_pairs: 15, ..ModelConfig::default() },
+        ModelConfig { glwe_dimension: 2, ..ModelConfig::default() },
+        ModelConfig { glwe_dimension: 3, lanes: 32, degree_log2: 9, ..ModelConfig::default() },
     ]
 }
 

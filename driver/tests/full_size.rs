@@ -3,7 +3,6 @@
 //! `cargo xtask vm-test` runs it in a guest on the simulated card.
 #![allow(clippy::print_stdout)]
 
-use glovebox_driver::bootstrap::settings_of;
 use glovebox_driver::in_process::InProcessBus;
 use glovebox_driver::model::{ModelConfig, SoftwareCard};
 use glovebox_driver::reference::ReferenceKeys;
@@ -32,8 +31,7 @@ fn full_size_keyswitch_and_bootstrap_equal_golden() {
             Device::from_bus(Arc::new(InProcessBus::new("model", card)), config).unwrap()
         }
     };
-    assert_eq!(device.parameters().degree(), p.ring_degree.0);
-    let settings = settings_of(&p).unwrap();
+    let settings = device.bootstrap_settings(&p).unwrap();
     let keys = ReferenceKeys::upload(&device, settings, 11).unwrap();
     println!("keys uploaded: {} of {} bytes of card memory free", device.card_memory().0, device.card_memory().1);
     let job = keys.job(&device, Opcode::Bootstrap, 1, settings, 12).unwrap();

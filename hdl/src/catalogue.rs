@@ -1,6 +1,7 @@
 //! The designs that can be written as Verilog, by name and parameters.
 
 use crate::HdlError;
+use crate::bootstrap::shape::MAX_BIG_DIMENSION;
 use crate::bootstrap::{BootstrapEngine, DatapathBench, Shape};
 use crate::card::{GloveboxCard, RING_PAIRS};
 use crate::field::{Canonical, ModAdd, ModMul, ModShift, ModSub};
@@ -12,6 +13,8 @@ use crate::verilog::generate;
 pub const LANES: [usize; 4] = [4, 8, 32, 128];
 /// Ring degrees that transforms are instanced for.
 pub const DEGREES: [usize; 3] = [256, 1024, 2048];
+/// GLWE dimensions that engines and cards are instanced for, as far as a big ciphertext fits them.
+pub const GLWE_DIMENSIONS: [usize; 3] = [1, 2, 3];
 
 /// What a design is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +32,11 @@ impl Kind {
     /// Whether the design has neither lanes nor degree.
     fn is_fixed(self) -> bool {
         matches!(self, Self::Field | Self::Multiplier | Self::Butterflies | Self::Datapath)
+    }
+
+    /// Whether the design has a GLWE dimension.
+    fn bootstraps(self) -> bool {
+        matches!(self, Self::Bootstrap | Self::Card)
     }
 }
 
@@ -54,11 +62,13 @@ pub struct Design {
     pub lanes: usize,
     /// Ring degree; 0 for designs that have none.
     pub degree: usize,
+    /// GLWE dimension k; 0 for designs that have none.
+    pub glwe_dimension: usize,
     kind: Kind,
 }
 
 impl Design {
-    /// The design of that name and those parameters; designs without lanes or degree ignore theirs.
+    /// The design of that name and those parameters, with k = 1; designs without lanes or degree ignore theirs.
     ///
     /// # Errors
     /// [`HdlError::UnknownDesign`], [`HdlError::Parameter`].
@@ -69,7 +79,7 @@ impl Design {
         };
         if kind.is_fixed() {
             let top = format!("glovebox_{}", name.replace('-', "_"));
-            return Ok(Self { name, top, lanes: 1, degree: 0, kind });
+            return Ok(Self { name, top, lanes: 1, degree: 0, glwe_dimension: 0, kind });
         }
         for (parameter, value, supported) in [("lanes", lanes, &LANES[..]), ("degree", degree, &DEGREES[..])] {
             if !supported.contains(&value) {
@@ -77,7 +87,7 @@ impl Design {
                 return Err(HdlError::Parameter { design: name.to_string(), parameter, value, supported });
             }
         }
-        if matches!(kind, Kind::Bootstrap | Kind::Card) && 2 * degree / lanes < Shape::MIN_BEATS {
+        if kind.bootstraps() && 2 * degree / lanes < Shape::MIN_BEATS {
             let supported = DEGREES.iter().filter(|&d| 2 * d / lanes >= Shape::MIN_BEATS);
             let supported = supported.map(usize::to_string).collect::<Vec<_>>().join(", ");
             return Err(HdlError::Parameter {
@@ -88,7 +98,26 @@ impl Design {
             });
         }
         let top = format!("glovebox_{}_l{lanes}_n{degree}", name.replace('-', "_"));
-        Ok(Self { name, top, lanes, degree, kind })
+        Ok(Self { name, top, lanes, degree, glwe_dimension: kind.bootstraps().into(), kind })
+    }
+
+    /// The same design with GLWE dimension k; designs without one ignore it.
+    ///
+    /// # Errors
+    /// [`HdlError::Parameter`] for a k that the design does not exist for at its ring degree.
+    pub fn with_glwe_dimension(self, glwe_dimension: usize) -> Result<Self, HdlError> {
+        if !self.kind.bootstraps() {
+            return Ok(self);
+        }
+        let supported = GLWE_DIMENSIONS.iter().filter(|&k| k * self.degree <= MAX_BIG_DIMENSION);
+        if !supported.clone().any(|&k| k == glwe_dimension) {
+            let supported = supported.map(usize::to_string).collect::<Vec<_>>().join(", ");
+            let (design, value) = (format!("{} of N = {}", self.name, self.degree), glwe_dimension);
+            return Err(HdlError::Parameter { design, parameter: "GLWE dimension", value, supported });
+        }
+        let suffix = if glwe_dimension == 1 { String::new() } else { format!("_k{glwe_dimension}") };
+        let top = format!("glovebox_{}_l{}_n{}{suffix}", self.name.replace('-', "_"), self.lanes, self.degree);
+        Ok(Self { top, glwe_dimension, ..self })
     }
 
     /// Every design with every parameter it exists for.
@@ -101,7 +130,9 @@ impl Design {
             }
             for lanes in LANES {
                 for degree in DEGREES {
-                    all.extend(Self::new(name, lanes, degree));
+                    let Ok(design) = Self::new(name, lanes, degree) else { continue };
+                    let dimensions = if kind.bootstraps() { &GLWE_DIMENSIONS[..] } else { &[0] };
+                    all.extend(dimensions.iter().filter_map(|&k| design.clone().with_glwe_dimension(k).ok()));
                 }
             }
         }
@@ -118,7 +149,7 @@ impl Design {
 
     /// The generator values of a bootstrap engine.
     pub fn shape(&self) -> Option<Shape> {
-        (self.kind == Kind::Bootstrap).then(|| Shape::new(self.lanes, self.degree))
+        (self.kind == Kind::Bootstrap).then(|| Shape::new(self.lanes, self.degree, self.glwe_dimension))
     }
 
     /// Cycles through the design's bare pipeline, for a transform; see the blocks' `LATENCY` for the field.
@@ -136,11 +167,12 @@ impl Design {
         }
         if let Some(shape) = self.shape() {
             let comment = format!(
-                "Glovebox: bootstrap engine for batches of up to {} ciphertexts, N = {}, k = 1.\n\
+                "Glovebox: bootstrap engine for batches of up to {} ciphertexts, N = {}, k = {}.\n\
                  {} lanes, {} general multipliers of 64 bits; a frame of {} beats a ciphertext, step and level.\n\
                  Key beats of {} and {} words of 64 bits; synchronous reset, active high, for {} cycles.",
                 shape.depth,
                 shape.degree,
+                shape.glwe_dimension,
                 shape.lanes,
                 shape.multipliers(),
                 shape.beats(),
@@ -194,8 +226,10 @@ impl Design {
 
 impl Design {
     fn card(&self) -> Result<String, HdlError> {
+        let glwe_dimension = self.glwe_dimension;
+        let of_k = if glwe_dimension == 1 { String::new() } else { format!(" of k = {glwe_dimension}") };
         let comment = format!(
-            "Glovebox: the card. Bootstraps, NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
+            "Glovebox: the card. Bootstraps{of_k}, NTT and inverse NTT of {} words in Z_p, p = 2^64 - 2^32 + 1, {} a cycle.\n\
              s_axil: registers (AXI4-Lite, BAR0 without the MSI-X table). m_axi: host memory, m_mem: card memory (AXI4, 512 bits).\n\
              {RING_PAIRS} ring pairs; synchronous reset, active high; interrupt_request: one pulse a vector and message.\n\
              Tie build_id_0 and build_id_1 to the first 16 bytes of the SHA-256 of this file, first byte lowest, and\n\
@@ -207,7 +241,7 @@ impl Design {
         macro_rules! card {
             ($l:literal, $p:literal, $w:literal, $v:literal) => {
                 generate(&self.top, &comment, move || {
-                    GloveboxCard::<$l, RING_PAIRS, $p, $w, $v>::new(&forward, &inverse)
+                    GloveboxCard::<$l, RING_PAIRS, $p, $w, $v>::new(&forward, &inverse, glwe_dimension)
                 })
             };
         }
@@ -308,8 +342,12 @@ mod tests {
         assert!(Design::new("ntt-forward", 4, 512).unwrap_err().to_string().contains("2048"));
         assert!(Design::new("bootstrap", 128, 256).unwrap_err().to_string().contains("1024, 2048"));
         assert!(Design::new("card", 128, 256).unwrap_err().to_string().contains("1024, 2048"));
-        // All lanes and degrees, but the bootstrap's shortest frame.
-        assert_eq!(Design::all().len(), 4 + 4 * 4 * 3 - 2);
+        let engine = || Design::new("bootstrap", 8, 1024).unwrap();
+        assert!(engine().with_glwe_dimension(3).unwrap_err().to_string().contains("1, 2"));
+        assert_eq!(engine().with_glwe_dimension(1).unwrap(), engine());
+        assert_eq!(engine().with_glwe_dimension(2).unwrap().top, "glovebox_bootstrap_l8_n1024_k2");
+        // All lanes and degrees; k = 1, 2, 3 at N = 256, 1, 2 at 1024, 1 at 2048; but the bootstrap's shortest frame.
+        assert_eq!(Design::all().len(), 4 + 2 * 4 * 3 + 2 * (4 * 6 - 3));
     }
 
     #[test]

@@ -23,6 +23,6 @@ mod reg;
 pub mod verilog;
 pub mod word;
 
-pub use catalogue::{BENCH_SHIFTS, DEGREES, Design, FieldBench, LANES};
+pub use catalogue::{BENCH_SHIFTS, DEGREES, Design, FieldBench, GLWE_DIMENSIONS, LANES};
 pub use error::HdlError;
 pub use reg::Reg;

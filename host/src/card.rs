@@ -1,7 +1,7 @@
 //! The card backend: whole bootstraps on a card that has them, else bootstraps with the card's transforms.
 //!
 //! A card with the command BOOTSTRAP keeps the keys in its memory: they are uploaded at the first batch, and again after a
-//! reset of the card. What its bootstrap has no form for (k > 1, tables with a mask, coefficients that are no functions of a
+//! reset of the card. What its bootstrap has no form for (a k that the card is not built for, tables with a mask, coefficients that are no functions of a
 //! many-LUT, moduli of the keyswitch other than 2^64, 2^32, 2^21, keys that do not fit its memory) runs with the
 //! transforms on the card and the rest on the host.
 
@@ -10,7 +10,7 @@ use crate::cpu::{CpuEngine, CpuKeys, Luts, Precision};
 use crate::device::Device;
 use crate::engine::{Backend, Batch, CardStats};
 use crate::evaluation::EvaluationKeys;
-use glovebox_driver::bootstrap::{card_bootstrap_key, card_keyswitch_key, settings_of};
+use glovebox_driver::bootstrap::{card_bootstrap_key, card_keyswitch_key};
 use glovebox_driver::{self as driver, CardBuffer, Command, Counters, DeviceAddress, DeviceConfig};
 use glovebox_golden::bootstrap::sample_extract;
 use glovebox_golden::cipher::GlweCiphertext;
@@ -98,7 +98,8 @@ impl CardBackend {
             return None;
         }
         let lut_each = matches!(batch.luts, Luts::Each(_));
-        let settings = BootstrapSettings { lut_each, functions: functions.try_into().ok()?, ..settings_of(p)? };
+        let settings = self.card.bootstrap_settings(p).ok()?;
+        let settings = BootstrapSettings { lut_each, functions: functions.try_into().ok()?, ..settings };
         BootstrapSettings::unpack(settings.pack()).filter(|unpacked| *unpacked == settings)
     }
 

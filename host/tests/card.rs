@@ -21,9 +21,13 @@ struct Fixture {
 }
 
 fn fixture(set: ParameterSet, degree_log2: u32) -> Fixture {
+    fixture_on(set, ModelConfig { degree_log2, ..ModelConfig::default() })
+}
+
+fn fixture_on(set: ParameterSet, config: ModelConfig) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("card.sock");
-    let card = Arc::new(SoftwareCard::new(ModelConfig { degree_log2, ..ModelConfig::default() }).unwrap());
+    let card = Arc::new(SoftwareCard::new(config).unwrap());
     let server = CardServer::start(&path, card.clone()).unwrap();
     let client = ClientKey::generate_insecure_from_seed(set, 21).unwrap();
     let keys = client.evaluation_keys().unwrap();
@@ -105,6 +109,21 @@ fn batches_that_do_not_fit_are_refused_by_every_device() {
         }
         assert_eq!(engine.bootstrap(&batch(&[], Luts::One(&lut), &[0])).unwrap(), Vec::<u64>::new());
     }
+}
+
+#[test]
+fn whole_bootstraps_of_k_2_run_on_a_card_of_k_2() {
+    let mut set = params::TOY_K2_L3_INSECURE;
+    set.bootstrap.ring_degree = RingDegree(256);
+    let f = fixture_on(set, ModelConfig { glwe_dimension: 2, ..ModelConfig::default() });
+    let inputs = f.client.encrypt(&[0, 3, 9, 15, 7]).unwrap();
+    let lut = Lut::from_fn(&set, |x| 15 - x).unwrap();
+    let batch = Batch { inputs: &inputs, luts: Luts::One(lut.ciphertext().words()), extract: &[0, 128] };
+    let card = Engine::open(&f.device, &f.keys).unwrap();
+    let golden = Engine::open(&Device::Golden, &f.keys).unwrap();
+    assert_eq!(card.bootstrap(&batch).unwrap(), golden.bootstrap(&batch).unwrap());
+    let stats = card.stats();
+    assert!(stats.fallbacks == 0 && stats.card.transforms == 0 && stats.card.commands > 0, "{stats:?}");
 }
 
 /// Default parameters on the device named by `GLOVEBOX_CARD`; on a software card if none is.

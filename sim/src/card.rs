@@ -48,6 +48,7 @@ const RESET_CYCLES: u64 = 100_000;
 pub struct CardBuild<'a> {
     lanes: usize,
     degree: usize,
+    glwe_dimension: usize,
     traffic: Traffic,
     memory: Traffic,
     memory_bytes: u64,
@@ -57,13 +58,14 @@ pub struct CardBuild<'a> {
 }
 
 impl<'a> CardBuild<'a> {
-    /// The catalogue's card of `lanes` words a cycle and this ring degree, on host memory with a latency of 100 cycles and
+    /// The catalogue's card of `lanes` words a cycle, this ring degree and k = 1, on host memory with a latency of 100 cycles and
     /// 16 MiB of card memory: one channel of DDR4, or HBM where the card has several ports to it.
     pub fn new(lanes: usize, degree: usize) -> Self {
         let memory = if memory_ports(lanes as u32) == 1 { Traffic::ddr4() } else { Traffic::hbm() };
         Self {
             lanes,
             degree,
+            glwe_dimension: 1,
             traffic: Traffic::steady(100),
             memory,
             memory_bytes: MEMORY_BYTES,
@@ -71,6 +73,13 @@ impl<'a> CardBuild<'a> {
             trace: None,
             progress: None,
         }
+    }
+
+    /// A card of this GLWE dimension k.
+    #[must_use]
+    pub fn glwe_dimension(mut self, glwe_dimension: usize) -> Self {
+        self.glwe_dimension = glwe_dimension;
+        self
     }
 
     /// Host memory that behaves like this.
@@ -120,7 +129,7 @@ impl<'a> CardBuild<'a> {
     /// # Errors
     /// [`SimError::Hdl`] for parameters that the catalogue lacks, and what [`Build::load`] says.
     pub fn simulation(self) -> Result<CardSimulation, SimError> {
-        let design = Design::new("card", self.lanes, self.degree)?;
+        let design = Design::new("card", self.lanes, self.degree)?.with_glwe_dimension(self.glwe_dimension)?;
         let verilog = design.verilog()?;
         let mut build = Build::new(&design.top, &verilog);
         if self.trace.is_some() {

@@ -109,6 +109,8 @@ pub struct Run {
     pub lanes: usize,
     /// Ring degree N.
     pub degree: usize,
+    /// GLWE dimension k.
+    pub glwe_dimension: usize,
     /// Dimension n: blind-rotation steps.
     pub dimension: usize,
     /// Levels of the bootstrap's decomposition.
@@ -192,7 +194,7 @@ impl Profiler {
         Self::with_keys(workload, keys, capacity, progress)
     }
 
-    /// Verilates the card for the keys' ring degree unless the model is cached, and puts the keys into card memory
+    /// Verilates the card for the keys' ring degree and k unless the model is cached, and puts the keys into card memory
     /// ([`CardKeys::place`]). `capacity` is the largest command that will be run, in ciphertexts. `progress` hears of each
     /// step of the model's build.
     ///
@@ -204,16 +206,17 @@ impl Profiler {
         capacity: usize,
         progress: impl FnMut(crate::verilator::Step),
     ) -> Result<Self, SimError> {
-        let degree = keys.parameters.ring_degree.0;
+        let (degree, dimension) = (keys.parameters.ring_degree.0, keys.parameters.glwe_dimension.0);
         let build = CardBuild::new(workload.lanes, degree)
+            .glwe_dimension(dimension)
             .memory_bytes(keys.total_bytes())
             .traffic(workload.host)
             .memory_traffic(workload.memory)
             .reset_seed(workload.seed)
             .progress(progress);
-        let mut bench = CardBench::new(build, 2 * capacity * 8 * (degree + 1) + 2 * BURST_BYTES as usize)?;
+        let mut bench = CardBench::new(build, 2 * capacity * 8 * (dimension * degree + 1) + 2 * BURST_BYTES as usize)?;
         keys.place(&mut bench)?;
-        Ok(Self { workload, shape: Shape::new(workload.lanes, degree), bench, keys, capacity })
+        Ok(Self { workload, shape: Shape::new(workload.lanes, degree, dimension), bench, keys, capacity })
     }
 
     /// Changes how card memory behaves, from the next run on.
@@ -234,7 +237,7 @@ impl Profiler {
     /// Words of a ciphertext that goes in.
     fn source_len(&self) -> usize {
         let p = &self.keys.parameters;
-        if self.workload.keyswitch { p.ring_degree.0 + 1 } else { p.lwe_dimension.0 + 1 }
+        if self.workload.keyswitch { p.big_lwe_dimension().0 + 1 } else { p.lwe_dimension.0 + 1 }
     }
 
     /// Runs one command on these ciphertexts, one after another, and compares every word of its results, which it returns,
@@ -257,7 +260,7 @@ impl Profiler {
             return Err(SimError::Bench(format!("{words} words: 1 to {most} ciphertexts of {source_len} fit")));
         }
         let p = self.keys.parameters;
-        let degree = p.ring_degree.0;
+        let big_len = p.big_lwe_dimension().0 + 1;
         let out = (8 * input.len()).next_multiple_of(BURST_BYTES as usize);
         self.bench.put(0, input)?;
         let bench = &mut self.bench;
@@ -274,7 +277,7 @@ impl Profiler {
         bench.queue(0, descriptor.words())?;
         let batch = self.shape.depth;
         let written = bench.card.host_moved_bytes().1;
-        let end = |ciphertexts: usize| written + 8 * (ciphertexts * (degree + 1)) as u64 / BURST_BYTES * BURST_BYTES;
+        let end = |ciphertexts: usize| written + 8 * (ciphertexts * big_len) as u64 / BURST_BYTES * BURST_BYTES;
         bench.card.mark_written((1..=count).map(end));
         bench.doorbell(0)?;
         let begin = bench.card.cycles();
@@ -312,7 +315,8 @@ impl Profiler {
             (0..count.div_ceil(batch)).map(|b| marks[((b + 1) * batch).min(count) - 1] - begin).collect();
         let run = Run {
             lanes: self.workload.lanes,
-            degree,
+            degree: p.ring_degree.0,
+            glwe_dimension: p.glwe_dimension.0,
             dimension: p.lwe_dimension.0,
             levels: p.pbs_level.0,
             count,
@@ -325,7 +329,7 @@ impl Profiler {
             card_read_bytes: card_read(bench) - read_before,
             samples,
         };
-        let results = bench.get(out, count * (degree + 1))?;
+        let results = bench.get(out, count * big_len)?;
         self.compare(input, &results)?;
         Ok((run, results))
     }
@@ -333,7 +337,7 @@ impl Profiler {
     /// Every word of every result against golden's, on as many threads as there are processors.
     fn compare(&self, input: &[u64], results: &[u64]) -> Result<(), SimError> {
         let (keys, keyswitch) = (&self.keys, self.workload.keyswitch);
-        let result_len = keys.parameters.ring_degree.0 + 1;
+        let result_len = keys.parameters.big_lwe_dimension().0 + 1;
         let pairs: Vec<_> =
             input.chunks_exact(self.source_len()).zip(results.chunks_exact(result_len)).enumerate().collect();
         let next = AtomicUsize::new(0);

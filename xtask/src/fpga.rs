@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Ring degree N.
     #[arg(long, default_value_t = 1024)]
     degree: usize,
+    /// GLWE dimension k of engines and cards.
+    #[arg(long, default_value_t = 1)]
+    glwe_dimension: usize,
     /// Synthesise only: no place and route, no clock.
     #[arg(long)]
     synth_only: bool,
@@ -132,6 +135,7 @@ const HARNESS: &str = "harness";
 pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
     let board = Board::load(&arguments.board)?;
     let design = Design::new(&arguments.block, arguments.lanes, arguments.degree)?;
+    let design = design.with_glwe_dimension(arguments.glwe_dimension)?;
     show("installing yosys", || Ok(synthesis::install_yosys()?))?;
     let folder = build_folder(&arguments.board, &design.top)?;
     let verilog = design.verilog()?;

@@ -15,8 +15,8 @@
 //! | 7 | [`BootstrapSettings`] | KEYSWITCH, BOOTSTRAP |
 //!
 //! Words and parts that a command has no use for are ignored. The order of keys in card memory is
-//! [`crate::key_layout`]'s. Ciphertexts are words of 64 bits, one ciphertext after another without gaps: N + 1 words each;
-//! n + 1 where the keyswitch ends (KEYSWITCH) or is left out (BOOTSTRAP without keyswitch). A BOOTSTRAP of several
+//! [`crate::key_layout`]'s. Ciphertexts are words of 64 bits, one ciphertext after another without gaps: kN + 1 words
+//! each; n + 1 where the keyswitch ends (KEYSWITCH) or is left out (BOOTSTRAP without keyswitch). A BOOTSTRAP of several
 //! functions gives the results of a ciphertext one after another.
 //!
 //! **Linear operations.** The source of LWE_LINEAR holds for each result j a word c_j and for each of its terms t a word
@@ -40,7 +40,8 @@
 //! | 2 | 31:0 submission head, 63:32 zero | descriptors fetched when this was written |
 //! | 3 | 31:0 tag, 47:32 status, 55:48 opcode, 63 phase | |
 
-use crate::layout;
+use crate::key_layout;
+use crate::layout::{self, GlweShape};
 
 /// Bytes of a descriptor.
 pub const DESCRIPTOR_BYTES: usize = 64;
@@ -271,29 +272,30 @@ impl BootstrapSettings {
         if fits { Some(settings) } else { None }
     }
 
-    /// Bytes of the bootstrapping key on a card of ring degree `2^degree_log2`.
-    pub const fn bootstrap_key_bytes(&self, degree_log2: u32) -> u64 {
-        (self.dimension as u64 * self.pbs_levels as u64 * 6 * 8) << degree_log2
+    /// Bytes of the bootstrapping key on a card of this ring and k.
+    pub const fn bootstrap_key_bytes(&self, glwe: GlweShape) -> u64 {
+        let words = self.dimension as u64 * self.pbs_levels as u64 * key_layout::components(glwe.dimension);
+        (words * 8) << glwe.degree_log2
     }
 
-    /// Bytes of the keyswitching key on a card of this ring degree and number of lanes.
-    pub const fn keyswitch_key_bytes(&self, degree_log2: u32, lanes: u32) -> u64 {
+    /// Bytes of the keyswitching key on a card of this ring, k and number of lanes.
+    pub const fn keyswitch_key_bytes(&self, glwe: GlweShape, lanes: u32) -> u64 {
         let columns = layout::keyswitch_columns(lanes);
         let blocks = (self.dimension as u64 + 1).div_ceil(columns);
-        let groups = ((self.ks_levels as u64) << degree_log2).div_ceil(self.ks_words_per_slot as u64);
+        let groups = (self.ks_levels as u64 * glwe.big_dimension()).div_ceil(self.ks_words_per_slot as u64);
         blocks * groups * columns * 8
     }
 
     /// Words of a ciphertext of the source of `opcode`.
-    pub const fn source_words(&self, degree_log2: u32) -> u64 {
-        if self.keyswitch { (1 << degree_log2) + 1 } else { self.dimension as u64 + 1 }
+    pub const fn source_words(&self, glwe: GlweShape) -> u64 {
+        if self.keyswitch { glwe.big_dimension() + 1 } else { self.dimension as u64 + 1 }
     }
 
     /// Words that each ciphertext gives.
-    pub const fn destination_words(&self, opcode: Opcode, degree_log2: u32) -> u64 {
+    pub const fn destination_words(&self, opcode: Opcode, glwe: GlweShape) -> u64 {
         match opcode {
             Opcode::Keyswitch => self.dimension as u64 + 1,
-            _ => ((1 << degree_log2) + 1) * self.functions as u64,
+            _ => (glwe.big_dimension() + 1) * self.functions as u64,
         }
     }
 }
@@ -346,8 +348,8 @@ impl LinearSettings {
 pub struct CardLimits {
     /// Its `COMMANDS` register.
     pub commands: u32,
-    /// log2 of its ring degree.
-    pub degree_log2: u32,
+    /// Its ring and k.
+    pub glwe: GlweShape,
     /// Its lanes.
     pub lanes: u32,
     /// Bytes of card memory.
@@ -495,17 +497,18 @@ impl Descriptor {
         LinearSettings::unpack(self.opcode, self.operands[0])
     }
 
-    /// Bytes that the command reads from its source and writes to its destination on a card of ring degree
-    /// `2^degree_log2`; 0 for settings out of range.
-    pub fn bytes(&self, degree_log2: u32) -> (u64, u64) {
+    /// Bytes that the command reads from its source and writes to its destination on a card of this ring and k; 0 for
+    /// settings out of range.
+    pub fn bytes(&self, glwe: GlweShape) -> (u64, u64) {
+        let degree_log2 = glwe.degree_log2;
         let count = u64::from(self.count);
         match self.opcode {
             Opcode::Copy | Opcode::KeyUpload => (count, count),
             Opcode::Wipe => (0, count),
             Opcode::Ntt | Opcode::Intt => (count << (degree_log2 + 3), count << (degree_log2 + 3)),
             Opcode::Keyswitch | Opcode::Bootstrap => self.settings().map_or((0, 0), |settings| {
-                let to = settings.destination_words(self.opcode, degree_log2);
-                (8 * count * settings.source_words(degree_log2), 8 * count * to)
+                let to = settings.destination_words(self.opcode, glwe);
+                (8 * count * settings.source_words(glwe), 8 * count * to)
             }),
             Opcode::LweLinear | Opcode::PointwiseMac => self.linear().map_or((0, 0), |settings| {
                 let (from, to) = settings.words_a_result(self.opcode, degree_log2);
@@ -540,7 +543,7 @@ impl Descriptor {
         if bootstraps && self.settings().is_none_or(|s| self.opcode == Opcode::Keyswitch && !s.keyswitch) {
             return Err(DescriptorError::BadOperand);
         }
-        let (from, to) = self.bytes(card.degree_log2);
+        let (from, to) = self.bytes(card.glwe);
         if linear && (from == 0 || from > 8 * layout::MAX_LINEAR_SOURCE_WORDS) {
             return Err(DescriptorError::BadOperand);
         }
@@ -591,14 +594,14 @@ impl Descriptor {
             let end = address.checked_add(bytes.next_multiple_of(granule));
             !used || end.is_some_and(|end| end <= card.memory_written_bytes)
         };
-        if !there(bootstrap, bsk, settings.bootstrap_key_bytes(card.degree_log2)) {
+        if !there(bootstrap, bsk, settings.bootstrap_key_bytes(card.glwe)) {
             return Err(DescriptorError::NoKeySet(bsk));
         }
-        if !there(settings.keyswitch, ksk, settings.keyswitch_key_bytes(card.degree_log2, card.lanes)) {
+        if !there(settings.keyswitch, ksk, settings.keyswitch_key_bytes(card.glwe, card.lanes)) {
             return Err(DescriptorError::NoKeySet(ksk));
         }
         let tables = if settings.lut_each { u64::from(self.count) } else { 1 };
-        if !there(bootstrap, lut, tables << (card.degree_log2 + 3)) {
+        if !there(bootstrap, lut, tables * 8 * card.glwe.degree()) {
             return Err(DescriptorError::NoLut(lut));
         }
         Ok(())
@@ -693,9 +696,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const GLWE: GlweShape = GlweShape { dimension: 1, degree_log2: 8 };
     const CARD: CardLimits = CardLimits {
         commands: BOOTSTRAP_COMMANDS,
-        degree_log2: 8,
+        glwe: GLWE,
         lanes: 8,
         memory_bytes: 1 << 20,
         memory_granule_bytes: 128,
@@ -726,6 +730,7 @@ mod tests {
         #[test]
         fn descriptor_any_bytes_decode_or_give_a_typed_error(
             raw in proptest::collection::vec(any::<u8>(), 64), low in 0u8..16, zero in any::<bool>(), degree in 1u32..16,
+            k in 1..=layout::MAX_GLWE_DIMENSION,
         ) {
             let mut bytes = [0u8; 64];
             bytes.copy_from_slice(&raw);
@@ -738,11 +743,12 @@ mod tests {
             match Descriptor::decode(&bytes) {
                 Ok(d) => {
                     prop_assert_eq!(d.encode(), bytes);
-                    let card = CardLimits { commands: u32::MAX, degree_log2: degree, ..CARD };
-                    if d.check(&card).is_ok() && d.bytes(degree).1 > 0 {
+                    let glwe = GlweShape { dimension: k, degree_log2: degree };
+                    let card = CardLimits { commands: u32::MAX, glwe, ..CARD };
+                    if d.check(&card).is_ok() && d.bytes(glwe).1 > 0 {
                         prop_assert!(d.opcode == Opcode::Wipe || d.source % 64 == 0);
                         prop_assert_eq!(d.destination % 64, 0);
-                        prop_assert!(d.destination.checked_add(d.bytes(degree).1).is_some());
+                        prop_assert!(d.destination.checked_add(d.bytes(glwe).1).is_some());
                     }
                 }
                 Err(e) => prop_assert!(e.status() != StatusCode::Ok && !e.status().is_card_wide()),
@@ -813,8 +819,12 @@ mod tests {
         };
         assert_eq!(BootstrapSettings::unpack(settings.pack()), Some(settings));
         // 6 components of 10 steps; ceil(11 / 4) blocks of 1024 entries of 4 columns.
-        assert_eq!(settings.bootstrap_key_bytes(8), 10 * 6 * 256 * 8);
-        assert_eq!(settings.keyswitch_key_bytes(8, 8), 3 * 1024 * 4 * 8);
+        assert_eq!(settings.bootstrap_key_bytes(GLWE), 10 * 6 * 256 * 8);
+        assert_eq!(settings.keyswitch_key_bytes(GLWE, 8), 3 * 1024 * 4 * 8);
+        // k = 2: 12 components, twice the entries, ciphertexts of 2 N + 1 words.
+        let k2 = GlweShape { dimension: 2, ..GLWE };
+        assert_eq!(settings.bootstrap_key_bytes(k2), 10 * 12 * 256 * 8);
+        assert_eq!(settings.keyswitch_key_bytes(k2, 8), 3 * 2048 * 4 * 8);
         let ok = Descriptor {
             count: 2,
             source: 0x1_0000,
@@ -829,7 +839,12 @@ mod tests {
         };
         let check = |d: Descriptor| d.check(&CARD);
         assert_eq!(check(ok), Ok(()));
-        assert_eq!(ok.bytes(8), (2 * 257 * 8, 2 * 3 * 257 * 8));
+        assert_eq!(ok.bytes(GLWE), (2 * 257 * 8, 2 * 3 * 257 * 8));
+        assert_eq!(ok.bytes(k2), (2 * 513 * 8, 2 * 3 * 513 * 8));
+        let narrow = CardLimits { memory_written_bytes: 10 * 12 * 256 * 8 - 1, ..CARD };
+        let at_start = Descriptor { operands: [0, 0, 0, settings.pack()], ..ok };
+        assert_eq!(at_start.check(&narrow), Ok(()));
+        assert_eq!(at_start.check(&CardLimits { glwe: k2, ..narrow }), Err(DescriptorError::NoKeySet(0)));
         assert_eq!(check(Descriptor { count: 4096, ..ok }), Err(DescriptorError::BadCount(4096)));
         assert_eq!(check(Descriptor { count: 3, ..ok }), Err(DescriptorError::NoLut((1 << 19) - 4096)));
         assert_eq!(check(Descriptor { source: 8, ..ok }), Err(DescriptorError::BadSource(8)));
@@ -852,7 +867,7 @@ mod tests {
         }
         let without = with(&|s| s.keyswitch = false);
         assert_eq!(check(without), Ok(()));
-        assert_eq!(without.bytes(8).0, 2 * 11 * 8);
+        assert_eq!(without.bytes(GLWE).0, 2 * 11 * 8);
         assert_eq!(check(Descriptor { opcode: Opcode::Keyswitch, ..without }), Err(DescriptorError::BadOperand));
         let operands = |i: usize, address: u64| {
             let mut operands = ok.operands;

@@ -4,31 +4,37 @@
 //! key from the first byte to the last, once.
 //!
 //! **Bootstrapping key** of n steps, l levels (the least significant digit's first), ring degree N, for an engine of
-//! L lanes, W = L/2 points a cycle: `[step][level][beat of N/W][component of 6][point of W]`, words of 64 bits; point
-//! i of beat b is word b W + i of the bit-reversed transform.
+//! L lanes, W = L/2 points a cycle: `[step][level][beat of N/W][component of (k + 1)(k + 2)][point of W]`, words of 64
+//! bits; point i of beat b is word b W + i of the bit-reversed transform. Components: the factors of each column, rows
+//! within columns, then for each column the sum of the products of its rows 2j and 2j + 1; for k = 1 b00, b10, b01, b11
+//! (row, column), b00 b10, b01 b11.
 //!
-//! **Keyswitching key** from N to n words with l levels, for an engine of V columns a cycle:
+//! **Keyswitching key** from kN to n words with l levels, for an engine of V columns a cycle:
 //! `[block of ceil((n + 1)/V)][group of entries][column of V]`, slots of 64 bits. An entry is (mask word i, level index)
 //! in golden's order, number i l + level index. A slot holds 1, 2 or 3 consecutive entries' words of one column: one
 //! of 64 bits, two of 32 or three of 21, the first in the low bits; bit 63 of the last form is 0. Columns past n + 1 and
-//! entries past N l are 0.
+//! entries past kN l are 0.
 
+use crate::layout::GlweShape;
 use alloc::vec::Vec;
 
-/// Components of a point of the bootstrapping key.
-pub const COMPONENTS: usize = 6;
+/// Components of a point of the bootstrapping key, (k + 1)(k + 2).
+pub const fn components(glwe_dimension: u32) -> u64 {
+    let rows = glwe_dimension as u64 + 1;
+    rows * (rows + 1)
+}
 
-/// Puts `[n][level][component of 6][N]` into the order of an engine of `lanes` lanes.
+/// Puts `[n][level][component][N]` into the order of an engine of `lanes` lanes.
 ///
-/// Empty if the number of words is no multiple of 6 N, or N none of `lanes / 2`.
-pub fn stripe_bootstrap_key(words: &[u64], degree: usize, lanes: usize) -> Vec<u64> {
-    let points = lanes / 2;
-    if points == 0 || degree == 0 || !degree.is_multiple_of(points) || !words.len().is_multiple_of(COMPONENTS * degree)
-    {
+/// Empty if the number of words is no multiple of `components * N`, or N none of `lanes / 2`.
+pub fn stripe_bootstrap_key(words: &[u64], glwe: GlweShape, lanes: usize) -> Vec<u64> {
+    let (degree, points) = (glwe.degree() as usize, lanes / 2);
+    let block = components(glwe.dimension) as usize * degree;
+    if points == 0 || !degree.is_multiple_of(points) || !words.len().is_multiple_of(block) {
         return Vec::new();
     }
     let mut striped = Vec::with_capacity(words.len());
-    for block in words.chunks_exact(COMPONENTS * degree) {
+    for block in words.chunks_exact(block) {
         for beat in 0..degree / points {
             for component in block.chunks_exact(degree) {
                 striped.extend_from_slice(&component[beat * points..][..points]);

@@ -59,6 +59,30 @@ pub const MAX_DIMENSION: u16 = 1023;
 /// Most bits that a bootstrap's decomposition keeps: log2 of its base times its levels.
 pub const MAX_KEPT_BITS: u64 = 36;
 
+/// Largest GLWE dimension k of a card.
+pub const MAX_GLWE_DIMENSION: u32 = 3;
+
+/// The ring and the GLWE dimension that a card is built for: what the lengths of ciphertexts and keys follow from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GlweShape {
+    /// GLWE dimension k: mask polynomials of a ciphertext.
+    pub dimension: u32,
+    /// log2 of the ring degree N.
+    pub degree_log2: u32,
+}
+
+impl GlweShape {
+    /// The ring degree N.
+    pub const fn degree(self) -> u64 {
+        1 << self.degree_log2
+    }
+
+    /// Mask words of a big ciphertext, kN.
+    pub const fn big_dimension(self) -> u64 {
+        (self.dimension as u64) << self.degree_log2
+    }
+}
+
 /// Ciphertexts of the batch that a card of `lanes` lanes takes at a time: as many as it takes for the keys of a batch to
 /// arrive, at default parameters, before the batch is done.
 pub const fn batch_depth(lanes: u32) -> u64 {
@@ -69,8 +93,8 @@ pub const fn batch_depth(lanes: u32) -> u64 {
     }
 }
 
-/// Columns that the keyswitch of a card of `lanes` lanes does at a time: twice what a keyswitch of four levels needs to
-/// keep up with the blind rotation of a full batch.
+/// Columns that the keyswitch of a card of `lanes` lanes does at a time: 2/k of what a keyswitch of four levels needs to
+/// keep up with the blind rotation of a full batch of one level.
 pub const fn keyswitch_columns(lanes: u32) -> u64 {
     let columns = 4 * lanes as u64 / batch_depth(lanes);
     if columns == 0 { 1 } else { columns }

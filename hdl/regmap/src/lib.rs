@@ -22,4 +22,5 @@ pub mod registers;
 pub use command::{
     BootstrapSettings, CardLimits, Completion, Descriptor, DescriptorError, Flags, LinearSettings, Opcode, StatusCode,
 };
+pub use layout::GlweShape;
 pub use registers::{Access, Field, Register, RegisterOffset, RingRegister};

@@ -130,6 +130,15 @@ pub mod map_version {
     }
 }
 
+/// Fields of `RING_DEGREE_LOG2`.
+pub mod ring_degree_log2 {
+    use super::Field;
+    fields! {
+        LOG2: 0, 8, "log2 of N.";
+        GLWE_DIMENSION_LESS_1: 8, 8, "k - 1: a ciphertext has k mask polynomials, 1 to 3. A driver that does not know this field refuses a card of k > 1.";
+    }
+}
+
 /// Fields of `CONTROL`.
 pub mod control {
     use super::Field;
@@ -182,7 +191,7 @@ register_table! { REGISTERS, Register, plain;
     ID @ 0x000, 32, ReadOnly, Some(layout::ID_MAGIC as u64), NONE, "\"GLVX\": this is a Glovebox card.";
     MAP_VERSION @ 0x004, 32, ReadOnly, Some((layout::MAP_MAJOR as u64) << 16 | layout::MAP_MINOR as u64), map_version::ALL, "Version of this register map.";
     LANES @ 0x008, 32, ReadOnly, None, NONE, "Coefficients that the transforms take a cycle.";
-    RING_DEGREE_LOG2 @ 0x00c, 32, ReadOnly, None, NONE, "log2 of the ring degree N.";
+    RING_DEGREE_LOG2 @ 0x00c, 32, ReadOnly, None, ring_degree_log2::ALL, "Ring degree N and GLWE dimension k.";
     BEAT_BYTES @ 0x010, 32, ReadOnly, Some(layout::BEAT_BYTES), NONE, "Bytes of one beat of the host-memory bus.";
     RING_PAIRS @ 0x014, 32, ReadOnly, None, NONE, "Submission and completion ring pairs that the card has.";
     COMMANDS @ 0x018, 32, ReadOnly, None, NONE, "Bit k is set if the card knows opcode k.";

@@ -34,7 +34,7 @@ pub struct DatapathBench {
     /// See [`Decompose`].
     pub digit: [Signal<Out, S<LIMB>>; 2],
     /// Limbs for [`Accumulate`] and [`Multiply`].
-    pub limb: [Signal<In, S<LIMB>>; 6],
+    pub limb: [Signal<In, S<LIMB>>; 12],
     /// See [`Accumulate`].
     pub old: Signal<In, U<64>>,
     /// See [`Accumulate`].
@@ -44,11 +44,15 @@ pub struct DatapathBench {
     /// See [`Accumulate`].
     pub accumulated: Signal<Out, U<64>>,
     /// See [`Multiply`].
-    pub key: [Signal<In, U<64>>; 4],
+    pub key: [Signal<In, U<64>>; 16],
     /// See [`Multiply`].
-    pub less: [Signal<In, S<LIMB>>; 6],
-    /// See [`Multiply`].
+    pub less: [Signal<In, S<LIMB>>; 12],
+    /// See [`Multiply`], k = 1.
     pub product: [Signal<Out, S<LIMB>>; 6],
+    /// See [`Multiply`], k = 2.
+    pub product_2: [Signal<Out, S<LIMB>>; 9],
+    /// See [`Multiply`], k = 3.
+    pub product_3: [Signal<Out, S<LIMB>>; 12],
     /// See [`Rotate`].
     pub amount: Signal<In, U<AMOUNT>>,
     /// See [`Rotate`].
@@ -59,6 +63,8 @@ pub struct DatapathBench {
     decompose: Decompose,
     accumulate: Accumulate,
     multiply: Multiply,
+    multiply_2: Multiply,
+    multiply_3: Multiply,
     rotate: Rotate,
     _lanes: usize,
 }
@@ -85,13 +91,17 @@ impl DatapathBench {
             key: Default::default(),
             less: Default::default(),
             product: Default::default(),
+            product_2: Default::default(),
+            product_3: Default::default(),
             amount: Default::default(),
             beat: (0..BENCH_LANES).map(|_| Default::default()).collect(),
             turned: (0..BENCH_LANES).map(|_| Default::default()).collect(),
             gadget: Default::default(),
             decompose: Default::default(),
             accumulate: Default::default(),
-            multiply: Default::default(),
+            multiply: Multiply::new(2),
+            multiply_2: Multiply::new(3),
+            multiply_3: Multiply::new(4),
             rotate: Rotate::new(BENCH_LANES),
             _lanes: BENCH_LANES,
         }
@@ -101,7 +111,7 @@ impl DatapathBench {
 impl Logic for DatapathBench {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, gadget, decompose, accumulate, multiply, rotate);
+        clock!(self, clock, gadget, decompose, accumulate, multiply, multiply_2, multiply_3, rotate);
         self.gadget.base_log.next = self.base_log.val();
         self.gadget.level.next = self.levels.val();
         self.decompose.round.next = self.gadget.round.val();
@@ -134,6 +144,20 @@ impl Logic for DatapathBench {
         }
         for i in 0..4 {
             self.multiply.key[i].next = self.key[i].val();
+        }
+        for i in 0..9 {
+            self.multiply_2.d[i].next = self.limb[i].val();
+            self.multiply_2.x[i].next = self.less[i].val();
+            self.multiply_2.key[i].next = self.key[i].val();
+            self.product_2[i].next = self.multiply_2.q[i].val();
+        }
+        for i in 0..12 {
+            self.multiply_3.d[i].next = self.limb[i].val();
+            self.multiply_3.x[i].next = self.less[i].val();
+            self.product_3[i].next = self.multiply_3.q[i].val();
+        }
+        for i in 0..16 {
+            self.multiply_3.key[i].next = self.key[i].val();
         }
         self.rotate.amount.next = self.amount.val();
         for i in 0..self._lanes {

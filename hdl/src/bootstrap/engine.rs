@@ -7,7 +7,7 @@
 //! Handshake: commands, words in, both keys and words out are ready/valid; no ready depends on a valid of the same
 //!            cycle; words come out in the order of commands, ciphertexts and functions. Tables are written while no
 //!            batch that uses them is in blind rotation's first step
-//! Latency:   count (N + 1) + keyswitch + count (n + 30) + (n + 1) steps + N + 10 to the first word
+//! Latency:   count (kN + 1) + keyswitch + count (n + 30) + (n + 1) steps + kN + 10 to the first word
 //! Reset:     `reset` for [`Shape::reset_cycles`]
 //! Limits:    keys are read once a batch, from their first word to their last, in the order of batches
 
@@ -356,7 +356,7 @@ impl Logic for BootstrapEngine {
         self.extract.room.next = self.words.room.val();
         self.extract.result_data.next = self.rotation.result_data.val();
         self.rotation.result_address.next = self.extract.result_address.val();
-        self.rotation.result_body.next = self.extract.result_body.val();
+        self.rotation.result_polynomial.next = self.extract.result_polynomial.val();
         self.words.reset.next = self.reset.val();
         self.words.push.next = self.extract.push.val() | self.front.push.val();
         self.words.data.next = self.extract.push_data.val();

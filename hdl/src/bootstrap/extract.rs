@@ -2,16 +2,16 @@
 //!
 //! For each ciphertext and each function f: coefficient f * `stride` of acc * X^-b as an LWE ciphertext, mask then
 //! body. With (c + b) mod 2N as an address whose top bit is a sign, the product with X^-b and the order of the mask,
-//! A[i], A[i - 1], .., -A[i + 1], are one descending count.
+//! A[i], A[i - 1], .., -A[i + 1] of each of its k polynomials, are one descending count a polynomial.
 //!
 //! Range:     b in [0, 2N); functions * stride <= N
 //! Handshake: `start` while not `busy`; words are pushed while `room`; results must stay until `busy` falls
-//! Latency:   N + 4 cycles a ciphertext and function, when there is room
+//! Latency:   kN + 4 cycles a ciphertext and function, when there is room
 //! Reset:     `reset` clears control
 //! Limits:    one batch at a time
 
 use super::BlindRotation;
-use super::shape::{INDEX, Shape, TURN};
+use super::shape::{INDEX, POLYNOMIAL, Shape, TURN};
 use crate::memory::{ADDRESS, Ram};
 use crate::prelude::*;
 
@@ -43,7 +43,7 @@ pub struct Extract {
     /// See [`BlindRotation`].
     pub result_address: Signal<Out, U<ADDRESS>>,
     /// See [`BlindRotation`].
-    pub result_body: Signal<Out, Bit>,
+    pub result_polynomial: Signal<Out, U<POLYNOMIAL>>,
     /// See [`BlindRotation`].
     pub result_data: Signal<In, U<64>>,
     /// A word may be started.
@@ -61,9 +61,11 @@ pub struct Extract {
     first: Reg<U<TURN>>,
     at: Reg<U<TURN>>,
     left: Reg<U<TURN>>,
+    polynomial: Reg<U<POLYNOMIAL>>,
     flush: Reg<U<5>>,
     go: Signal<Local, Bit>,
     is_body: Signal<Local, Bit>,
+    left_low: Signal<Local, U<TURN>>,
     slot_next: Signal<Local, U<5>>,
     function_next: Signal<Local, U<5>>,
     beginning: Signal<Local, U<TURN>>,
@@ -81,7 +83,7 @@ pub struct Extract {
     high: Signal<Local, U<32>>,
     n2_valid: Reg<Bit>,
     n2_word: Reg<U<64>>,
-    degree: Constant<U<TURN>>,
+    mask_words: Constant<U<TURN>>,
     low_mask: Constant<U<TURN>>,
     turn_mask: Constant<U<TURN>>,
     _degree_log2: usize,
@@ -104,7 +106,7 @@ impl Extract {
             body_address: Default::default(),
             body_data: Default::default(),
             result_address: Default::default(),
-            result_body: Default::default(),
+            result_polynomial: Default::default(),
             result_data: Default::default(),
             room: Default::default(),
             push: Default::default(),
@@ -118,9 +120,11 @@ impl Extract {
             first: Default::default(),
             at: Default::default(),
             left: Default::default(),
+            polynomial: Default::default(),
             flush: Default::default(),
             go: Default::default(),
             is_body: Default::default(),
+            left_low: Default::default(),
             slot_next: Default::default(),
             function_next: Default::default(),
             beginning: Default::default(),
@@ -138,7 +142,7 @@ impl Extract {
             high: Default::default(),
             n2_valid: Default::default(),
             n2_word: Default::default(),
-            degree: Constant::new(degree.into()),
+            mask_words: Constant::new((shape.big_dimension() as u64).into()),
             low_mask: Constant::new((degree - 1).into()),
             turn_mask: Constant::new((2 * degree - 1).into()),
             _degree_log2: shape.degree.trailing_zeros() as usize,
@@ -150,7 +154,7 @@ impl Logic for Extract {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, bodies, line, n1_valid, n1_low, n1_high, n2_valid, n2_word);
-        dff_setup!(self, clock, running, phase, slot, function, index, first, at, left, flush);
+        dff_setup!(self, clock, running, phase, slot, function, index, first, at, left, polynomial, flush);
         self.bodies.write_enable.next = self.body_write.val();
         self.bodies.write_address.next = self.body_address.val();
         self.bodies.write_data.next = self.body_data.val();
@@ -162,6 +166,7 @@ impl Logic for Extract {
         self.function_next.next = self.function.q.val() + 1u64;
         self.beginning.next = (self.bodies.read_data.val() + self.index.q.val()) & self.turn_mask.val();
         self.is_body.next = !self.left.q.val().any();
+        self.left_low.next = self.left.q.val() & self.low_mask.val();
         self.go.next = (self.phase.q.val() == 3u64.into()) & self.room.val();
         // 0: idle; 1: read b; 2: where to begin; 3: words.
         if self.phase.q.val() == 1u64.into() {
@@ -171,11 +176,17 @@ impl Logic for Extract {
             self.phase.d.next = 3u64.into();
             self.first.d.next = self.beginning.val();
             self.at.d.next = self.beginning.val();
-            self.left.d.next = self.degree.val();
+            self.left.d.next = self.mask_words.val();
+            self.polynomial.d.next = 0u64.into();
         }
         if self.go.val() {
             self.at.d.next = (self.at.q.val() - 1u64) & self.turn_mask.val();
             self.left.d.next = self.left.q.val() - 1u64;
+            // The last word of a polynomial: each begins where the first did, and so does the body.
+            if self.left_low.val() == 1u64.into() {
+                self.at.d.next = self.first.q.val();
+                self.polynomial.d.next = self.polynomial.q.val() + 1u64;
+            }
             if self.is_body.val() {
                 self.phase.d.next = 1u64.into();
                 self.function.d.next = self.function_next.val();
@@ -198,11 +209,8 @@ impl Logic for Extract {
             }
         }
         self.coefficient.next = self.at.q.val();
-        if self.is_body.val() {
-            self.coefficient.next = self.first.q.val();
-        }
         self.coefficient_low.next = self.coefficient.val() & self.low_mask.val();
-        self.result_body.next = self.is_body.val();
+        self.result_polynomial.next = self.polynomial.q.val();
         self.flags.next = 0u64.into();
         for t in self._degree_log2..self._degree_log2.saturating_add(1) {
             self.result_address.next =

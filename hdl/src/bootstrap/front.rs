@@ -1,10 +1,10 @@
 //! The first half of a batch: words in, keyswitch, modulus switch; or keyswitch alone, words out.
 //!
 //! Range:     see [`super::Keyswitch`], [`super::ModulusSwitch`]; bodies are rounded to 64, 32 or 21 bits first
-//! Handshake: `start` while `idle`; words ready/valid, ciphertext by ciphertext, mask then body: N + 1 words with
+//! Handshake: `start` while `idle`; words ready/valid, ciphertext by ciphertext, mask then body: kN + 1 words with
 //!            `keyswitch`, n + 1 without; then with `bootstrap` amounts are written and `done` stays up until `taken`,
 //!            else n + 1 words a ciphertext are pushed out once `drained` says that earlier batches' words are
-//! Latency:   count (N + 1) + keyswitch + count (n + 22) + 40 cycles
+//! Latency:   count (kN + 1) + keyswitch + count (n + 22) + 40 cycles
 //! Reset:     `reset` clears control
 //! Limits:    one batch at a time
 
@@ -14,7 +14,7 @@ use super::{Keyswitch, ModulusSwitch};
 use crate::memory::{ADDRESS, Ram};
 use crate::prelude::*;
 
-/// Bits of the index of a word of a big ciphertext, 0 to N.
+/// Bits of the index of a word of a big ciphertext, 0 to kN.
 const WORD: usize = 12;
 const IDLE: u64 = 0;
 const LOAD: u64 = 1;
@@ -132,7 +132,7 @@ pub struct Front {
     tag_now: Signal<Local, U<18>>,
     e_valid: Reg<Bit>,
     bank: Signal<Local, U<ADDRESS>>,
-    degree: Constant<U<WORD>>,
+    mask_words: Constant<U<WORD>>,
     settle: Constant<U<5>>,
     idle_state: Constant<U<3>>,
     load_state: Constant<U<3>>,
@@ -221,7 +221,7 @@ impl Front {
             tag_now: Default::default(),
             e_valid: Default::default(),
             bank: Default::default(),
-            degree: Constant::new((shape.degree as u64).into()),
+            mask_words: Constant::new((shape.big_dimension() as u64).into()),
             settle: Constant::new((Digits::LATENCY as u64 + 4).into()),
             idle_state: Constant::new(IDLE.into()),
             load_state: Constant::new(LOAD.into()),
@@ -272,7 +272,7 @@ impl Logic for Front {
         // The walk over words, in three of the states.
         self.last.next = self.dimension.val().to_bits::<WORD>();
         if (self.state.q.val() == self.load_state.val()) & self.keyswitch.val() {
-            self.last.next = self.degree.val();
+            self.last.next = self.mask_words.val();
         }
         self.at_last.next = self.index.q.val() == self.last.val();
         self.slot_next.next = self.slot.q.val() + 1u64;

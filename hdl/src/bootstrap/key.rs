@@ -1,8 +1,9 @@
 //! The bootstrapping key's two newest steps, read once from outside and as often as the batch needs inside.
 //!
-//! A step's key comes as levels (least significant first) of T beats of 6 W words, each beat in 6 W / `key_words` beats
-//! of the stream: word `c W + i` of a beat is component c of point i, components b00, b10, b01, b11 (row, column), then
-//! the products b00 b10 and b01 b11. See `glovebox_regmap::key_layout` and `glovebox_golden::card` for the words themselves.
+//! A step's key comes as levels (least significant first) of T beats of C W words, C = (k + 1)(k + 2), each beat in
+//! C W / `key_words` beats of the stream: word `c W + i` of a beat is component c of point i, components the factors of each
+//! column, rows within columns, then each column's sum of products; for k = 1 b00, b10, b01, b11 (row, column), b00 b10,
+//! b01 b11. See `glovebox_regmap::key_layout` and `glovebox_golden::card` for the words themselves.
 //!
 //! Range:     words in [0, p)
 //! Handshake: ready/valid; `key_ready` comes from registers. `loaded` pulses when a step is complete, `freed` when
@@ -44,7 +45,7 @@ pub struct KeyStore {
     pub address: Signal<In, U<ADDRESS>>,
     /// Where to read the products.
     pub product_address: Signal<In, U<ADDRESS>>,
-    /// Six components of W words.
+    /// The components, W words each.
     pub q: Vec<Signal<Out, U<64>>>,
     memory: Vec<Ram<U<64>>>,
     running: Reg<Bit>,
@@ -79,7 +80,8 @@ pub struct KeyStore {
 impl KeyStore {
     /// The store of a shape.
     pub fn new(shape: &Shape) -> Self {
-        let (words, groups) = (6 * shape.points(), 6 * shape.points() / shape.key_words);
+        let words = shape.components() * shape.points();
+        let groups = words / shape.key_words;
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -119,7 +121,7 @@ impl KeyStore {
             half_place: Constant::new((4 * shape.beats() as u64).into()),
             _beats_log2: shape.beats_log2(),
             _words: words,
-            _factors: 4 * shape.points(),
+            _factors: shape.rows() * shape.rows() * shape.points(),
             _key_words: shape.key_words,
             _groups: groups,
         }

@@ -1,12 +1,12 @@
 //! Keyswitch of a batch: every key word is read once and meets all ciphertexts.
 //!
 //! out(slot, column) = - sum over entries e = (i, level) of digit(slot, e) * key(e, column) mod 2^64
-//! Range:     digits of base 2^1 to 2^4 ([`Digits`]), 1 to 8 levels; N l <= 2^14; key words of 64, 32 or 21 bits, at the
+//! Range:     digits of base 2^1 to 2^4 ([`Digits`]), 1 to 8 levels; kN l <= 2^14; key words of 64, 32 or 21 bits, at the
 //!            top of the word they stand for
 //! Handshake: mask words are written slot by slot (`word_write`), complete [`Digits::LATENCY`] + 2 cycles before
 //!            `start`; the key stream is ready/valid, in the order of `glovebox_regmap::key_layout`; results come one a
 //!            cycle without back-pressure, block by block of V columns, slot by slot, columns ascending
-//! Latency:   N l cycles a block of V columns, and count * V + 11 to bring its sums out
+//! Latency:   kN l cycles a block of V columns, and count * V + 11 to bring its sums out
 //! Reset:     `reset` clears control
 //! Limits:    one batch at a time; parameters still while `busy`
 //!
@@ -260,7 +260,7 @@ impl Keyswitch {
             write_line: DelayLine::new(Digits::LATENCY),
             slot_line: DelayLine::new(Digits::LATENCY),
             index_line: DelayLine::new(Digits::LATENCY),
-            memory: many(depth, |_| Ram::new(shape.degree)),
+            memory: many(depth, |_| Ram::new(shape.big_dimension().next_power_of_two())),
             running: Default::default(),
             have: Default::default(),
             slots: many(columns, |_| Default::default()),
@@ -323,7 +323,7 @@ impl Keyswitch {
             c4_high: Default::default(),
             result_high: Default::default(),
             c4_low_now: Default::default(),
-            index_last: Constant::new((shape.degree as u64 - 1).into()),
+            index_last: Constant::new((shape.big_dimension() as u64 - 1).into()),
             columns: Constant::new((columns as u64).into()),
             column_last: Constant::new((columns as u64 - 1).into()),
             slot_number: many(depth, |i| Constant::new((i as u64).into())),

@@ -3,7 +3,7 @@
 //! acc = table; for i < n: acc += BSK_i [*] (acc * X^(a_i) - acc), [*] the external product; bit for bit golden's
 //! `blind_rotation` up to its last product with X^-b, which [`super::extract`] does by addressing.
 //!
-//! Range:     words mod 2^64; k = 1; run-time n, base, levels; amounts 0 to 2N - 1
+//! Range:     words mod 2^64; run-time n, base, levels; amounts 0 to 2N - 1
 //! Handshake: parameters, amounts and tables are written before `start` and still while `busy`; key stream ready/valid;
 //!            results may be read once `finished` exceeds their slot, until the next batch's last step begins, which
 //!            waits for `result_free`
@@ -12,15 +12,15 @@
 //! Reset:     `reset` for [`Shape::reset_cycles`]
 //! Limits:    one batch at a time
 //!
-//! Two words a lane and cycle, coefficient `position * W + lane` of the mask and of the body polynomial, go side by
-//! side through rotation, difference, decomposition and transform; both meet in [`Multiply`], whose two sums go side
+//! k + 1 words a lane and cycle, coefficient `position * W + lane` of the mask's polynomials and of the body, go side by
+//! side through rotation, difference, decomposition and transform; all meet in [`Multiply`], whose k + 1 sums go side
 //! by side through the transform back, the modulus switch and the sum into the accumulator. What travels beside a
 //! beat is delayed by the blocks' latencies. With several levels the sums of the levels before are held in `partial`
 //! and enter the next level's sum; the last level's goes on.
 
 use super::rotate::AMOUNT;
 use super::schedule::{SIDE, Schedule};
-use super::shape::{INDEX, SLOT, Shape, TURN};
+use super::shape::{INDEX, POLYNOMIAL, SLOT, Shape, TURN};
 use super::{Accumulate, Decompose, Gadget, KeyStore, Multiply, Rotate};
 use crate::field::{LIMB, SelectShift, Split};
 use crate::memory::{ADDRESS, Ram};
@@ -80,8 +80,8 @@ pub struct BlindRotation {
     pub finished: Signal<Out, U<5>>,
     /// Result wanted: slot * N + coefficient.
     pub result_address: Signal<In, U<ADDRESS>>,
-    /// Of the body instead of the mask.
-    pub result_body: Signal<In, Bit>,
+    /// Of this polynomial of the mask; k: of the body.
+    pub result_polynomial: Signal<In, U<POLYNOMIAL>>,
     /// Word, [`BlindRotation::result_latency`] cycles later.
     pub result_data: Signal<Out, U<64>>,
     /// A beat of the forward transform's multipliers is valid.
@@ -95,7 +95,7 @@ pub struct BlindRotation {
     keys: KeyStore,
     multi: Signal<Local, Bit>,
     side_0: Signal<Local, U<SIDE>>,
-    // Read and rotate: words 0 .. W of the mask, then of the body.
+    // Read and rotate: W words of each polynomial of the mask, then of the body.
     read: Vec<Ram<U<64>>>,
     same: Vec<Ram<U<64>>>,
     source_address: [Signal<Local, U<ADDRESS>>; 2],
@@ -174,7 +174,8 @@ pub struct BlindRotation {
     result_lane: Signal<Local, U<ADDRESS>>,
     result_turn: Signal<Local, U<AMOUNT>>,
     pick_amount: Reg<U<AMOUNT>>,
-    pick_body: Reg<Bit>,
+    pick_polynomial: Reg<U<POLYNOMIAL>>,
+    polynomial_number: Vec<Constant<U<POLYNOMIAL>>>,
     pick: Rotate,
     done: Reg<U<5>>,
     beat_mask: Constant<U<INDEX>>,
@@ -182,6 +183,9 @@ pub struct BlindRotation {
     beat_last: Constant<U<BEAT>>,
     y_beat: Signal<Local, U<BEAT>>,
     x_beat: Signal<Local, U<BEAT>>,
+    _rows: usize,
+    _masks: usize,
+    _factors: usize,
     _points: usize,
     _points_log2: usize,
     _words: usize,
@@ -201,7 +205,8 @@ impl BlindRotation {
     /// As [`Shape::check`].
     pub fn new(shape: &Shape) -> Self {
         shape.check();
-        let (points, words) = (shape.points(), 2 * shape.points());
+        let (rows, points) = (shape.rows(), shape.points());
+        let words = rows * points;
         let (forward, inverse) = (shape.forward(), shape.inverse());
         let accumulator = || (0..words).map(|_| Ram::new(shape.depth * shape.beats())).collect();
         let turn = Rotate::latency(points);
@@ -232,7 +237,7 @@ impl BlindRotation {
             result_free: Default::default(),
             finished: Default::default(),
             result_address: Default::default(),
-            result_body: Default::default(),
+            result_polynomial: Default::default(),
             result_data: Default::default(),
             forward_active: Default::default(),
             inverse_active: Default::default(),
@@ -249,7 +254,7 @@ impl BlindRotation {
             carry_over: many(points, |i| Constant::new(((points - 1 - i) as u64).into())),
             lane_number: many(points, |i| Constant::new((i as u64).into())),
             amount_1: Default::default(),
-            rotate: many(2, |_| Rotate::new(points)),
+            rotate: many(rows, |_| Rotate::new(points)),
             amount_r: DelayLine::new(turn),
             signs: Default::default(),
             sign_bit: Default::default(),
@@ -263,33 +268,33 @@ impl BlindRotation {
             side_single: DelayLine::new(Decompose::LATENCY),
             side_multi: DelayLine::new(Decompose::LATENCY_MULTI - Decompose::LATENCY),
             side_f: Default::default(),
-            forward: many(2, |_| NttLimbs::new(&forward)),
+            forward: many(rows, |_| NttLimbs::new(&forward)),
             zero: Default::default(),
             side_forward: DelayLine::new(forward.core_latency()),
             side_m: Default::default(),
             key_address: Default::default(),
             key_half: Default::default(),
-            // Memory, normalise, subtract: x is there X_AFTER cycles behind the digits.
-            product_address: DelayLine::new(Multiply::X_AFTER - 2),
-            side_product: DelayLine::new(Multiply::X_AFTER - 2),
+            // Memory, normalise, subtract: x is there `x_after` cycles behind the digits.
+            product_address: DelayLine::new(Multiply::x_after(rows) - 2),
+            side_product: DelayLine::new(Multiply::x_after(rows) - 2),
             side_x: Default::default(),
             freed: Default::default(),
-            partial: many(6 * points, |_| Ram::new(shape.beats())),
+            partial: many(3 * words, |_| Ram::new(shape.beats())),
             partial_address: Default::default(),
-            normal: many(2 * points, |_| SelectShift::new(&[0], 1)),
+            normal: many(words, |_| SelectShift::new(&[0], 1)),
             tap: Constant::new(0u64.into()),
-            product_word: many(2 * points, |_| Default::default()),
-            split: many(2 * points, |_| Default::default()),
+            product_word: many(words, |_| Default::default()),
+            split: many(words, |_| Default::default()),
             first_1: Default::default(),
             first_2: Default::default(),
-            x: many(6 * points, |_| Default::default()),
-            multiply: many(points, |_| Default::default()),
-            side_multiply: DelayLine::new(Multiply::LATENCY),
+            x: many(3 * words, |_| Default::default()),
+            multiply: many(points, |_| Multiply::new(rows)),
+            side_multiply: DelayLine::new(Multiply::latency(rows)),
             side_i: Default::default(),
             side_partial: Default::default(),
             side_q: Default::default(),
             inverse_token: Default::default(),
-            inverse: many(2, |_| NttLimbs::new(&inverse)),
+            inverse: many(rows, |_| NttLimbs::new(&inverse)),
             side_inverse: DelayLine::new(inverse.core_latency()),
             side_o: Default::default(),
             side_old: DelayLine::new(Accumulate::OLD_AFTER),
@@ -319,7 +324,8 @@ impl BlindRotation {
             result_lane: Default::default(),
             result_turn: Default::default(),
             pick_amount: Default::default(),
-            pick_body: Default::default(),
+            pick_polynomial: Default::default(),
+            polynomial_number: many(rows, |c| Constant::new((c as u64).into())),
             pick: Rotate::new(points),
             done: Default::default(),
             beat_mask: Constant::new((shape.beats() as u64 - 1).into()),
@@ -327,6 +333,9 @@ impl BlindRotation {
             beat_last: Constant::new((shape.beats() as u64 - 1).into()),
             y_beat: Default::default(),
             x_beat: Default::default(),
+            _rows: rows,
+            _masks: shape.glwe_dimension,
+            _factors: rows * rows,
             _points: points,
             _points_log2: shape.points_log2(),
             _words: words,
@@ -342,7 +351,7 @@ impl Logic for BlindRotation {
         clock!(self, clock, schedule, gadget, keys, amount_1, amount_r, signs_r, side_r, side_single, side_multi);
         clock!(self, clock, side_forward, product_address, side_product, first_1, first_2, side_multiply);
         clock!(self, clock, side_partial, side_inverse, side_old, side_sum, side_write, side_early);
-        clock!(self, clock, pick_amount, pick_body, pick);
+        clock!(self, clock, pick_amount, pick_polynomial, pick);
         dff_setup!(self, clock, done);
 
         // Control.
@@ -400,7 +409,7 @@ impl Logic for BlindRotation {
                 | self.same_side.val().get_bits::<BEAT>(11).to_bits::<ADDRESS>();
         }
         for n in self._points..self._points.saturating_add(1) {
-            for p in 0..2 {
+            for p in 0..self._rows {
                 self.rotate[p].clock.next = self.clock.val();
                 self.rotate[p].amount.next = self.amount_1.q.val();
                 for i in 0..self._points {
@@ -454,7 +463,7 @@ impl Logic for BlindRotation {
         // Transform.
         self.zero.next = 0u64.into();
         for n in self._points..self._points.saturating_add(1) {
-            for p in 0..2 {
+            for p in 0..self._rows {
                 self.forward[p].clock.next = self.clock.val();
                 self.forward[p].token_in.next = self.side_f.val().get_bits::<TOKEN>(0);
                 for i in 0..self._points {
@@ -496,16 +505,19 @@ impl Logic for BlindRotation {
         for n in self._points..self._points.saturating_add(1) {
             for i in 0..self._points {
                 self.multiply[i].clock.next = self.clock.val();
-                for k in 0..3 {
-                    self.multiply[i].d[k].next = self.forward[0].q[i * 3 + k].val();
-                    self.multiply[i].d[k + 3].next = self.forward[1].q[i * 3 + k].val();
+                for p in 0..self._rows {
+                    for k in 0..3 {
+                        self.multiply[i].d[p * 3 + k].next = self.forward[p].q[i * 3 + k].val();
+                    }
                 }
-                for c in 0..4 {
+                for c in 0..self._factors {
                     self.multiply[i].key[c].next = self.keys.q[c * n + i].val();
                 }
-                for c in 0..2 {
+                for c in 0..self._rows {
                     self.product_word[c * n + i].clock.next = self.clock.val();
-                    self.product_word[c * n + i].d.next = self.keys.q[c * n + n * 4 + i].val();
+                    for f in self._factors..self._factors.saturating_add(1) {
+                        self.product_word[c * n + i].d.next = self.keys.q[c * n + n * f + i].val();
+                    }
                     self.split[c * n + i].word_in.next = self.product_word[c * n + i].q.val();
                     self.normal[c * n + i].clock.next = self.clock.val();
                     self.normal[c * n + i].tap.next = self.tap.val();
@@ -536,7 +548,7 @@ impl Logic for BlindRotation {
             self.inverse_token.next = self.side_i.val().get_bits::<TOKEN>(0);
         }
         self.inverse_active.next = self.inverse_token.val().get_bit(10);
-        for c in 0..2 {
+        for c in 0..self._rows {
             self.inverse[c].clock.next = self.clock.val();
             self.inverse[c].token_in.next = self.inverse_token.val();
         }
@@ -575,13 +587,19 @@ impl Logic for BlindRotation {
                 self.tables[i].write_data.next = self.table_data.val();
                 self.tables[i].read_enable.next = true;
                 self.tables[i].read_address.next = self.table_read.val();
-                self.old_word[i].next = self.old[i].read_data.val();
-                self.old_word[n + i].next = self.old[n + i].read_data.val();
-                if self.side_s.val().get_bit(26) {
-                    self.old_word[i].next = 0u64.into();
-                    self.old_word[n + i].next = self.tables[i].read_data.val();
+                for c in 0..self._masks {
+                    self.old_word[c * n + i].next = self.old[c * n + i].read_data.val();
+                    if self.side_s.val().get_bit(26) {
+                        self.old_word[c * n + i].next = 0u64.into();
+                    }
                 }
-                for c in 0..2 {
+                for b in self._masks..self._rows {
+                    self.old_word[b * n + i].next = self.old[b * n + i].read_data.val();
+                    if self.side_s.val().get_bit(26) {
+                        self.old_word[b * n + i].next = self.tables[i].read_data.val();
+                    }
+                }
+                for c in 0..self._rows {
                     for k in 0..3 {
                         self.accumulate[c * n + i].limb_in[k].next = self.inverse[c].q[i * 3 + k].val();
                     }
@@ -638,13 +656,15 @@ impl Logic for BlindRotation {
         self.result_lane.next = self.result_address.val() & self.table_lanes.val();
         self.result_turn.next = self.result_lane.val().get_bits::<AMOUNT>(0);
         self.pick_amount.d.next = (!self.result_turn.val() + 1u64) & self.table_lanes.val().get_bits::<AMOUNT>(0);
-        self.pick_body.d.next = self.result_body.val();
+        self.pick_polynomial.d.next = self.result_polynomial.val();
         self.pick.amount.next = self.pick_amount.q.val();
         for n in self._points..self._points.saturating_add(1) {
             for i in 0..self._points {
                 self.pick.d[i].next = self.results[i].read_data.val();
-                if self.pick_body.q.val() {
-                    self.pick.d[i].next = self.results[n + i].read_data.val();
+                for c in 1..self._rows {
+                    if self.pick_polynomial.q.val() == self.polynomial_number[c].val() {
+                        self.pick.d[i].next = self.results[c * n + i].read_data.val();
+                    }
                 }
             }
         }

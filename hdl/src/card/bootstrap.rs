@@ -346,7 +346,7 @@ impl<const L: usize, const W: usize, const V: usize> BootstrapUnit<L, W, V> {
         let shift = |by: u32| Constant::new(u64::from(by).into());
         let groups = |index: usize| {
             let (per_slot, levels) = (index / 8, if index.is_multiple_of(8) { 8 } else { index % 8 });
-            (levels << degree_log2).div_ceil(per_slot.max(1)) as u64
+            (levels * shape.big_dimension()).div_ceil(per_slot.max(1)) as u64
         };
         let empty = shape.reset_cycles() + MARGIN;
         assert!(empty < 1 << 13, "a reset of {empty} cycles: the counter has 13 bits");
@@ -509,9 +509,9 @@ impl<const L: usize, const W: usize, const V: usize> BootstrapUnit<L, W, V> {
             max_digits: Constant::new(21u64.into()),
             max_functions: Constant::new(16u64.into()),
             three: Constant::new(3u64.into()),
-            big_len: Constant::new((shape.degree as u64 + 1).into()),
+            big_len: Constant::new((shape.big_dimension() as u64 + 1).into()),
             degree: Constant::new((shape.degree as u64).into()),
-            step_beats: Constant::new((6 * shape.degree as u64 / 8).into()),
+            step_beats: Constant::new(((shape.components() * shape.degree) as u64 / 8).into()),
             columns_less_1: Constant::new((V as u64 - 1).into()),
             columns_shift: shift(V.trailing_zeros()),
             rows_less_1: Constant::new(((W / V) as u64 - 1).into()),

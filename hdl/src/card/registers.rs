@@ -16,7 +16,7 @@ use super::counter::Counter;
 use crate::bootstrap::engine::COUNTER;
 use crate::prelude::*;
 use glovebox_regmap::layout;
-use glovebox_regmap::registers::{self, Register, control, status};
+use glovebox_regmap::registers::{self, Register, control, ring_degree_log2, status};
 
 /// Counters, in the order of `step`.
 pub const COUNTERS: [Register; 12] = [
@@ -55,6 +55,8 @@ pub struct Identity {
     pub lanes: usize,
     /// log2 of the ring degree.
     pub degree_log2: u32,
+    /// GLWE dimension k.
+    pub glwe_dimension: usize,
     /// Ring pairs.
     pub ring_pairs: usize,
     /// Ports to card memory.
@@ -199,6 +201,8 @@ impl CardRegisters {
         assert_eq!((control::ENABLE.mask(), control::SOFT_RESET.mask()), (1, 2), "bits of CONTROL");
         let bits = [status::BUSY, status::FAULT, status::RESETTING, status::QUIET, status::ERASING];
         assert_eq!(bits.map(|field| field.mask()), [1, 2, 4, 8, 16], "bits of STATUS");
+        let ring = ring_degree_log2::LOG2.set(0, identity.degree_log2);
+        let ring = ring_degree_log2::GLWE_DIMENSION_LESS_1.set(ring, identity.glwe_dimension as u32 - 1);
         let word = |value: u64| Constant::new(value.into());
         let reset = |register: Register| word(register.reset.unwrap_or_default());
         let at = |register: Register| Constant::new(u64::from(register.offset.get()).into());
@@ -262,7 +266,7 @@ impl CardRegisters {
             id: reset(registers::ID),
             map_version: reset(registers::MAP_VERSION),
             lanes: word(identity.lanes as u64),
-            degree_log2: word(identity.degree_log2.into()),
+            degree_log2: word(ring.into()),
             beat_bytes: reset(registers::BEAT_BYTES),
             ring_pairs: word(identity.ring_pairs as u64),
             commands: word(identity.commands.into()),

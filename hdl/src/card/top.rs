@@ -235,15 +235,16 @@ pub struct GloveboxCard<const L: usize, const R: usize, const P: usize, const W:
 }
 
 impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: usize> GloveboxCard<L, R, P, W, V> {
-    /// The card of these two transforms, which are of the same lanes and degree.
+    /// The card of these two transforms, which are of the same lanes and degree, and of GLWE dimension k.
     ///
     /// # Panics
-    /// If the plans differ or are for another number of lanes, or `R` is not 1 to 15.
-    pub fn new(forward: &Plan, inverse: &Plan) -> Self {
+    /// If the plans differ or are for another number of lanes, or `R` is not 1 to 15; as [`Shape::check`].
+    pub fn new(forward: &Plan, inverse: &Plan, glwe_dimension: usize) -> Self {
         let degree = forward.lanes * forward.beats();
         assert!(degree == inverse.lanes * inverse.beats() && degree.is_power_of_two(), "two transforms of one degree");
         let degree_log2 = degree.trailing_zeros();
-        let identity = Identity { lanes: L, degree_log2, ring_pairs: R, ports: P, commands: BOOTSTRAP_COMMANDS };
+        let identity =
+            Identity { lanes: L, degree_log2, glwe_dimension, ring_pairs: R, ports: P, commands: BOOTSTRAP_COMMANDS };
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -327,7 +328,7 @@ impl<const L: usize, const R: usize, const P: usize, const W: usize, const V: us
             transfer: TransferEngine::new(forward, inverse),
             linear: LinearEngine::new(forward.degree),
             upload: Default::default(),
-            bootstrap: BootstrapUnit::new(&Shape::new(L, degree)),
+            bootstrap: BootstrapUnit::new(&Shape::new(L, degree, glwe_dimension)),
             memory: Default::default(),
             dma: Default::default(),
             read: Default::default(),

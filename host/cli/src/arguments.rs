@@ -217,6 +217,9 @@ pub(crate) struct Rtl {
     /// Ring degree N.
     #[arg(long, default_value_t = 2048)]
     pub(crate) degree: usize,
+    /// GLWE dimension k of engines and cards.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) glwe_dimension: usize,
     /// Folder for the Verilog; made if it is not there.
     #[arg(long, default_value = ".")]
     pub(crate) out: PathBuf,
@@ -230,6 +233,9 @@ pub(crate) struct Serve {
     /// Ring degree N of the card.
     #[arg(long, default_value_t = 2048)]
     pub(crate) degree: usize,
+    /// GLWE dimension k of the card.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) glwe_dimension: usize,
     /// Card memory in MiB; the keys of the default parameter set take 129.
     #[arg(long, default_value_t = 256)]
     pub(crate) memory_mib: u32,

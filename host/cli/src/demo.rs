@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Demo) -> Result<Outcome, CliError> {
     // The table is read and the card is built first: what can be refused is refused before the work.
     let table = Table::wisconsin(options.rows)?;
     let simulated = match options.device.as_str() {
-        "sim" => Some(SimulatedCard::start(options.card.lanes, set.bootstrap.ring_degree.0)?),
+        "sim" => Some(SimulatedCard::start(options.card.lanes, &set.bootstrap)?),
         _ => None,
     };
 

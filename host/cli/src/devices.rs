@@ -69,5 +69,5 @@ pub(crate) fn run(options: &Devices) -> Result<Outcome, CliError> {
 fn identity(address: &str) -> glovebox::driver::Result<String> {
     let card = glovebox::driver::Device::open(&format!("vfio:{address}").parse()?)?;
     let p = card.parameters();
-    Ok(format!("{} lanes, N = {}, firmware {}", p.lanes, p.degree(), p.build_id_text()))
+    Ok(format!("{} lanes, N = {}, k = {}, firmware {}", p.lanes, p.degree(), p.glwe_dimension, p.build_id_text()))
 }

@@ -173,12 +173,13 @@ fn text(options: &Profile, run: &Run) -> String {
     let [forward, inverse] = run.multipliers;
     let [bsk, ksk, _] = run.key_bytes;
     let mut out = format!(
-        "card      {} lanes, N = {}, batches of {}, {} general multipliers of 64 bits\n\
+        "card      {} lanes, N = {}, k = {}, batches of {}, {} general multipliers of 64 bits\n\
          run       {} ciphertexts in {} of {} steps (l = {}, {}), every word equal to golden's\n\
          memory    card: {}, {} port(s) of 64 bytes; host: {HOST_LATENCY_CYCLES} cycles of latency\n\
          cycles    {}",
         run.lanes,
         run.degree,
+        run.glwe_dimension,
         run.batch,
         forward + inverse,
         run.count,
@@ -276,10 +277,11 @@ fn timeline(options: &Profile, run: &Run) -> Result<String, CliError> {
         area.fill(&WHITE)?;
         let style = |size: i32| ("sans-serif", size).into_font().color(&BLACK);
         let title = format!(
-            "{} bootstraps on the card of {} lanes, N = {}, n = {}, {} memory: {} cycles",
+            "{} bootstraps on the card of {} lanes, N = {}, k = {}, n = {}, {} memory: {} cycles",
             run.count,
             run.lanes,
             run.degree,
+            run.glwe_dimension,
             run.dimension,
             options.memory,
             grouped(run.cycles)

@@ -15,14 +15,15 @@ pub(crate) fn run(options: &Rtl) -> Result<Outcome, CliError> {
                     d.name.to_string(),
                     d.lanes.to_string(),
                     or_dash(d.degree),
+                    or_dash(d.glwe_dimension),
                     d.latency().map_or("-".into(), |l| l.to_string()),
                 ]
             })
             .collect();
-        report::print(&report::table(&["design", "lanes", "degree", "pipeline cycles"], &rows, &[1, 2, 3]))?;
+        report::print(&report::table(&["design", "lanes", "degree", "k", "pipeline cycles"], &rows, &[1, 2, 3, 4]))?;
         return Ok(Outcome::Done);
     };
-    let design = Design::new(name, options.lanes, options.degree)?;
+    let design = Design::new(name, options.lanes, options.degree)?.with_glwe_dimension(options.glwe_dimension)?;
     let verilog = design.verilog()?;
     std::fs::create_dir_all(&options.out).map_err(|e| format!("could not make {}: {e}", options.out.display()))?;
     let path = options.out.join(format!("{}.v", design.top));

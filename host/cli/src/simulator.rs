@@ -4,6 +4,7 @@ use crate::arguments::Serve;
 use crate::{CliError, Outcome, progress, report};
 use glovebox::driver::vfio_user::server::CardServer;
 use glovebox::evaluation::EvaluationKeys;
+use glovebox::golden::params::BootstrapParameters;
 use glovebox::{Device, Engine};
 use glovebox_sim::card::{CardBuild, VerilatedCard};
 use glovebox_sim::verilator::Step;
@@ -22,8 +23,8 @@ pub(crate) struct SimulatedCard {
 
 impl SimulatedCard {
     /// Verilates the card, if it has not been before, and serves it.
-    pub(crate) fn start(lanes: u32, degree: usize) -> Result<Self, CliError> {
-        let card = build(lanes, degree, MEMORY_MIB)?;
+    pub(crate) fn start(lanes: u32, parameters: &BootstrapParameters) -> Result<Self, CliError> {
+        let card = build(lanes, parameters.ring_degree.0, parameters.glwe_dimension.0, MEMORY_MIB)?;
         let folder = tempfile::Builder::new().prefix("glovebox-").tempdir()?;
         let server = card.serve(&folder.path().join("card.sock"))?;
         Ok(Self { server, lanes, _folder: folder })
@@ -55,7 +56,7 @@ impl Opened<'static> {
     /// Opens any device; for `sim`, starts a simulated card first.
     pub(crate) fn new(device: &Device, lanes: u32, keys: &EvaluationKeys) -> Result<Self, CliError> {
         if *device == Device::Sim {
-            let card = Box::new(SimulatedCard::start(lanes, keys.parameters().ring_degree.0)?);
+            let card = Box::new(SimulatedCard::start(lanes, keys.parameters())?);
             let Opened { engine, name, .. } = card.open(keys)?;
             return Ok(Self { engine, name, _card: Card::Own(card) });
         }
@@ -67,12 +68,13 @@ impl Opened<'static> {
 
 /// `glovebox serve`: a simulated card for other programs.
 pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
-    let card = build(options.card.lanes, options.degree, options.memory_mib)?;
+    let card = build(options.card.lanes, options.degree, options.glwe_dimension, options.memory_mib)?;
     let server = card.serve(&options.socket)?;
     report::note(&format!(
-        "a card with {} lanes for N = {} listens as vfio-user:{}",
+        "a card with {} lanes for N = {}, k = {} listens as vfio-user:{}",
         options.card.lanes,
         options.degree,
+        options.glwe_dimension,
         options.socket.display()
     ));
     // Dropped on a signal, so that the socket does not stay behind.
@@ -87,10 +89,12 @@ pub(crate) fn serve(options: &Serve) -> Result<Outcome, CliError> {
 }
 
 /// The card's RTL, generated, verilated and running; a bar on the terminal if it has to be built.
-fn build(lanes: u32, degree: usize, memory_mib: u32) -> Result<VerilatedCard, CliError> {
-    let spinner = progress::spinner(&format!("simulated card with {lanes} lanes for N = {degree}: generating RTL"));
+fn build(lanes: u32, degree: usize, glwe_dimension: usize, memory_mib: u32) -> Result<VerilatedCard, CliError> {
+    let what = format!("simulated card with {lanes} lanes for N = {degree}, k = {glwe_dimension}: generating RTL");
+    let spinner = progress::spinner(&what);
     let mut bar: Option<ProgressBar> = None;
-    let card = CardBuild::new(lanes as usize, degree).memory_bytes(u64::from(memory_mib) << 20);
+    let card = CardBuild::new(lanes as usize, degree).glwe_dimension(glwe_dimension);
+    let card = card.memory_bytes(u64::from(memory_mib) << 20);
     let card = card.progress(|step| show_build(&spinner, &mut bar, step)).build();
     spinner.finish_and_clear();
     if let Some(bar) = bar {

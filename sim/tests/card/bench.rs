@@ -3,8 +3,8 @@
 use glovebox_golden::field;
 use glovebox_golden::ntt::NegacyclicNtt;
 use glovebox_regmap::command::Completion;
-use glovebox_regmap::registers::{self, Register, RingRegister};
-use glovebox_regmap::{CardLimits, Descriptor, Opcode};
+use glovebox_regmap::registers::{self, Register, RingRegister, ring_degree_log2};
+use glovebox_regmap::{CardLimits, Descriptor, GlweShape, Opcode};
 use glovebox_sim::bench::CardBench;
 pub(crate) use glovebox_sim::bench::{BASE, RING_LOG2};
 use glovebox_sim::card::{CardBuild, Traffic};
@@ -52,9 +52,11 @@ impl Bench {
 
     /// What decides about a descriptor now, by the card's own registers.
     pub(crate) fn limits(&mut self) -> CardLimits {
+        let ring = self.read(registers::RING_DEGREE_LOG2);
+        let dimension = ring_degree_log2::GLWE_DIMENSION_LESS_1.get(ring) + 1;
         CardLimits {
             commands: self.read(registers::COMMANDS),
-            degree_log2: self.read(registers::RING_DEGREE_LOG2),
+            glwe: GlweShape { dimension, degree_log2: ring_degree_log2::LOG2.get(ring) },
             lanes: self.read(registers::LANES),
             memory_bytes: self.read64(registers::CARD_MEMORY_BYTES),
             memory_granule_bytes: self.read(registers::CARD_MEMORY_GRANULE).into(),

@@ -1,7 +1,7 @@
 //! Card memory and the bootstrap through descriptors: contents, faults, resets, under any traffic of both memories.
 
 use crate::bench::{Bench, words};
-use glovebox_golden::params::{BootstrapParameters, LweDimension, TOY_INSECURE};
+use glovebox_golden::params::{BootstrapParameters, GlweDimension, LweDimension, TOY_INSECURE};
 use glovebox_regmap::layout::batch_depth;
 use glovebox_regmap::registers::{self, control};
 use glovebox_regmap::{Completion, Descriptor, Opcode, StatusCode};
@@ -18,7 +18,12 @@ const PIECE: usize = 2 << 20;
 const STAGE: usize = 0x20_0000;
 
 pub(crate) fn card(traffic: Traffic, memory: Traffic, reset_seed: u64) -> Bench {
-    Bench::of(CardBuild::new(LANES, DEGREE).memory_bytes(2 << 20).memory_traffic(memory), DEGREE, traffic, reset_seed)
+    card_of_k(1, traffic, memory, reset_seed)
+}
+
+fn card_of_k(glwe_dimension: usize, traffic: Traffic, memory: Traffic, reset_seed: u64) -> Bench {
+    let build = CardBuild::new(LANES, DEGREE).glwe_dimension(glwe_dimension);
+    Bench::of(build.memory_bytes(2 << 20).memory_traffic(memory), DEGREE, traffic, reset_seed)
 }
 
 fn bytes_of(words: &[u64]) -> Vec<u8> {
@@ -71,7 +76,7 @@ impl Keys {
 
     /// A command with `count` ciphertexts, every word of its results.
     pub(crate) fn check(&self, bench: &mut Bench, count: usize, seed: u64) -> Completion {
-        let len = self.0.parameters.ring_degree.0 + 1;
+        let len = self.0.parameters.big_lwe_dimension().0 + 1;
         let input = words(seed, count * len);
         bench.put(0, &input);
         let done = bench.run(self.command(bench, count as u32));
@@ -136,6 +141,34 @@ fn bootstraps_equal_golden_under_any_traffic_and_read_each_key_once_a_batch() {
         assert!(bench.read64(registers::ROTATION_CYCLES) > 0 && bench.read64(registers::FORWARD_ACTIVE) > 0);
     }
     assert!(cycles[1] < DEPTH as u64 * cycles[0], "a batch overlaps: {cycles:?}");
+}
+
+#[test]
+fn bootstraps_of_k_2_equal_golden_and_read_each_key_once_a_batch() {
+    let keys = |change: fn(&mut BootstrapParameters), seed| {
+        let mut p = TOY_INSECURE.bootstrap;
+        (p.lwe_dimension, p.glwe_dimension) = (LweDimension(5), GlweDimension(2));
+        change(&mut p);
+        Keys::of(p, seed)
+    };
+    let one_level = keys(|_| {}, 1);
+    let three_levels = keys(|p| (p.pbs_base_log.0, p.pbs_level.0, p.lwe_dimension.0) = (7, 3, 3), 2);
+    for (seed, host, memory) in
+        [(1, Traffic::steady(60), Traffic::ddr4()), (2, Traffic::random(2), Traffic::random(22))]
+    {
+        for keys in [&one_level, &three_levels] {
+            let mut bench = card_of_k(2, host, memory, seed);
+            keys.upload(&mut bench);
+            for count in [1, DEPTH + 1] {
+                let before = bench.card.memory_moved_bytes()[0].0;
+                keys.check(&mut bench, count, seed * 100 + count as u64);
+                let read = bench.card.memory_moved_bytes()[0].0 - before;
+                let [bsk, ksk, table] = keys.0.parts().each_ref().map(|words| 64 * words.len().div_ceil(8) as u64);
+                let batches = count.div_ceil(DEPTH) as u64;
+                assert_eq!(read, batches * (bsk + ksk) + table, "bytes from card memory for {count} bootstraps");
+            }
+        }
+    }
 }
 
 #[test]

@@ -116,9 +116,9 @@ pub(crate) fn erases(lanes: usize, degree: usize, seed: u64) {
 }
 
 /// One card behind one socket passes every case, and no case needed a recovery.
-pub(crate) fn conforms(lanes: usize, degree: usize, traffic: Traffic, reset_seed: u64) {
+pub(crate) fn conforms(build: CardBuild<'_>, traffic: Traffic, reset_seed: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let card = CardBuild::new(lanes, degree).traffic(traffic).reset_seed(reset_seed).build().unwrap();
+    let card = build.traffic(traffic).reset_seed(reset_seed).build().unwrap();
     let server = card.serve(&folder.path().join("card.sock")).unwrap();
     let open = |config: DeviceConfig| {
         // Simulated cycles are not the card's: a loaded machine must not look like a card that hangs.

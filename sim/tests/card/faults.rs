@@ -43,7 +43,7 @@ fn descriptors_of_every_kind_are_judged_as_the_map_says() {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         let limits = bench.limits();
-        let verdict = Descriptor::decode(&bytes).and_then(|d| d.check(&limits).map(|()| d.bytes(8).1));
+        let verdict = Descriptor::decode(&bytes).and_then(|d| d.check(&limits).map(|()| d.bytes(limits.glwe).1));
         let (status, address) = match verdict {
             Err(error) => (error.status(), error.address()),
             Ok(bytes) if bytes > 1 << 16 => continue,

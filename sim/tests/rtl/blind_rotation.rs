@@ -1,16 +1,16 @@
 //! Blind rotation in Verilator against golden: bits and cycles.
 
 use crate::common::Values;
+use glovebox_driver::bootstrap::card_bootstrap_key;
 use glovebox_golden::bootstrap::blind_rotation;
 use glovebox_golden::cipher::GlweCiphertext;
 use glovebox_golden::keys::{BootstrapKey, NttBootstrapKey};
-use glovebox_golden::params::{BootstrapParameters, LweDimension, TOY_INSECURE};
+use glovebox_golden::params;
+use glovebox_golden::params::{BootstrapParameters, GlweDimension, LweDimension, TOY_INSECURE};
 use glovebox_golden::params::{DecompositionBaseLog, DecompositionLevelCount};
 use glovebox_golden::torus::{SwitchedLwe, multiply_by_monomial};
-use glovebox_golden::{card, params};
 use glovebox_hdl::bootstrap::{BlindRotation, Shape};
 use glovebox_hdl::verilog::generate;
-use glovebox_regmap::key_layout::stripe_bootstrap_key;
 use glovebox_sim::verilator::{Build, Model, Port};
 
 /// A key of random words: bit-exactness does not care whether it encrypts anything.
@@ -34,7 +34,11 @@ struct Cycles {
 
 impl Bench {
     fn new(shape: Shape, seed: u64) -> Self {
-        let top = format!("glovebox_rotation_l{}_n{}_d{}_k{}", shape.lanes, shape.degree, shape.depth, shape.key_words);
+        let Shape { lanes, degree, glwe_dimension, depth, key_words, .. } = shape;
+        let top = match glwe_dimension {
+            1 => format!("glovebox_rotation_l{lanes}_n{degree}_d{depth}_k{key_words}"),
+            k => format!("glovebox_rotation_l{lanes}_n{degree}_d{depth}_k{key_words}_glwe{k}"),
+        };
         let text = generate(&top, "Glovebox: blind rotation.", move || BlindRotation::new(&shape)).unwrap();
         let mut model = Build::new(&top, &text).load(seed).unwrap();
         let key = (0..shape.key_words).map(|i| model.port(&format!("key_data_{i}")).unwrap()).collect();
@@ -128,12 +132,12 @@ impl Bench {
         assert_eq!(self.model.get(finished), turns.len() as u64);
         let latency = BlindRotation::result_latency(&self.shape);
         let data = self.model.port("result_data").unwrap();
-        let (address, body) = (self.model.port("result_address").unwrap(), self.model.port("result_body").unwrap());
+        let [address, polynomial] = ["result_address", "result_polynomial"].map(|n| self.model.port(n).unwrap());
         let mut results = vec![];
         for (slot, turn) in turns.iter().enumerate() {
-            let mut words = vec![0; 2 * degree];
+            let mut words = vec![0; self.shape.rows() * degree];
             for i in 0..words.len() + latency {
-                self.model.set(body, u64::from(i >= degree));
+                self.model.set(polynomial, (i / degree).min(self.shape.glwe_dimension) as u64);
                 self.model.set(address, (slot * degree + i % degree) as u64);
                 self.model.tick().unwrap();
                 if i + 1 >= latency && i + 1 - latency < words.len() {
@@ -150,7 +154,7 @@ impl Bench {
         let degree = p.ring_degree.0;
         let mut values = Values::new(seed);
         let key = random_key(p, seed);
-        let striped = stripe_bootstrap_key(&card::bootstrap_key_words(p, &key).unwrap(), degree, self.shape.lanes);
+        let striped = card_bootstrap_key(p, &key, self.shape.lanes as u32).unwrap();
         let tables: Vec<Vec<u64>> = (0..tables).map(|_| (0..degree).map(|_| values.word()).collect()).collect();
         let corners =
             [0, 2 * degree, degree, 1, 2 * degree - 1, degree - 1, degree + 1, degree / 2, self.shape.points()];
@@ -170,7 +174,7 @@ impl Bench {
             .collect();
         let (results, cycles) = self.run(p, &striped, &tables, &turns, offer);
         for (i, (turn, result)) in turns.iter().zip(&results).enumerate() {
-            let lut = GlweCiphertext::trivial(1, &tables[i % tables.len()]);
+            let lut = GlweCiphertext::trivial(p.glwe_dimension.0, &tables[i % tables.len()]);
             let expected = blind_rotation(p, &key, &lut, turn).unwrap();
             assert!(expected.words() == result, "slot {i} of {count} differs: {:?} {p:?} seed {seed}", self.shape);
         }
@@ -189,7 +193,7 @@ fn toy(n: usize, base_log: u32, level: usize) -> BootstrapParameters {
 
 #[test]
 fn rotation_toy_every_batch_and_level_count_equals_golden() {
-    let shape = Shape::new(8, 256);
+    let shape = Shape::new(8, 256, 1);
     let mut bench = Bench::new(shape, 1);
     for (count, tables) in [(1, 1), (2, 2), (3, 1), (4, 4)] {
         bench.check(&toy(7, 23, 1), count, tables, 100, count as u64);
@@ -206,6 +210,38 @@ fn rotation_toy_every_batch_and_level_count_equals_golden() {
     }
 }
 
+#[test]
+fn rotation_toy_of_k_2_and_3_equals_golden() {
+    for k in [2, 3] {
+        let shape = Shape::new(8, 256, k);
+        let of_k = |p| BootstrapParameters { glwe_dimension: GlweDimension(k), ..p };
+        let mut bench = Bench::new(shape, 1);
+        for (count, tables) in [(1, 1), (3, 1), (4, 4)] {
+            bench.check(&of_k(toy(5, 23, 1)), count, tables, 100, count as u64);
+        }
+        for (count, base_log, level) in [(1, 7, 3), (3, 12, 3), (2, 18, 2)] {
+            bench.check(&of_k(toy(3, base_log, level)), count, 1, 100, 30 + u64::from(base_log));
+        }
+        let mut bench = Bench::new(shape, 2);
+        bench.check(&of_k(toy(4, 23, 1)), 2, 1, 30, 2);
+    }
+}
+
+#[test]
+fn rotation_toy_full_batches_take_the_same_cycles_for_k_1_and_2_but_the_longer_pipe_and_few_wait_for_the_key() {
+    let (n, beats) = (6, 64);
+    let mut bench = [1, 2].map(|k| Bench::new(Shape::new(8, 256, k), 1));
+    let mut cycles = |k: usize, count| {
+        let p = BootstrapParameters { glwe_dimension: GlweDimension(k), ..toy(n, 23, 1) };
+        bench[k - 1].check(&p, count, 1, 100, 5).total
+    };
+    // A stage more in `Multiply` shows once, when the pipe runs empty.
+    assert_eq!(cycles(2, 8), cycles(1, 8) + 1);
+    // Six words of key come in the beats of six ciphertexts: four wait.
+    let bound = 6 * beats * n as u64;
+    assert!((bound..bound + 8 * beats).contains(&cycles(2, 4)));
+}
+
 /// Cycles of batches, measured: a change is a decision, so it shows in review.
 const BASELINE: &str = include_str!("rotation_cycles.txt");
 
@@ -220,7 +256,7 @@ fn check_baseline(degree: usize, lanes: &[usize]) {
             continue;
         }
         if bench.as_ref().is_none_or(|b| b.shape.lanes != l) {
-            bench = Some(Bench::new(Shape::new(l, n), 1));
+            bench = Some(Bench::new(Shape::new(l, n, 1), 1));
         }
         let set = if degree == 256 { TOY_INSECURE } else { params::CPU_KS_PBS_TUNIFORM_2M128 };
         let p = BootstrapParameters { lwe_dimension: LweDimension(dimension), ..set.bootstrap };

@@ -1,18 +1,19 @@
 //! The engine in Verilator against golden: whole batches, every word, any idle and back-pressure.
 
 use crate::common::Values;
+use glovebox_driver::bootstrap::card_bootstrap_key;
 use glovebox_golden::bootstrap::{blind_rotation, keyswitch, sample_extract};
-use glovebox_golden::card::bootstrap_key_words;
 use glovebox_golden::cipher::{GlweCiphertext, LweCiphertext};
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey, NttBootstrapKey};
 use glovebox_golden::params::{
-    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, LweDimension, ModulusSwitchKind, TOY_INSECURE,
+    BootstrapParameters, DecompositionBaseLog, DecompositionLevelCount, GlweDimension, LweDimension, ModulusSwitchKind,
+    TOY_INSECURE,
 };
 use glovebox_golden::torus::modulus_switch;
 use glovebox_hdl::bootstrap::engine::COUNTERS;
 use glovebox_hdl::bootstrap::{BootstrapEngine, Shape};
 use glovebox_hdl::verilog::generate;
-use glovebox_regmap::key_layout::{KeyswitchWord, stripe_bootstrap_key, stripe_keyswitch_key};
+use glovebox_regmap::key_layout::{KeyswitchWord, stripe_keyswitch_key};
 use glovebox_sim::verilator::{Build, Model, Port};
 
 /// Keys of random words, as golden and as the engine read them.
@@ -34,7 +35,7 @@ impl Keys {
         let words = (0..p.keyswitch_key_len()).map(|_| values.word() >> unit << unit).collect();
         let ksk = KeyswitchKey::from_words(p, words).unwrap();
         let form = KeyswitchWord::for_modulus_log2(p.ks_modulus_log2);
-        let bsk_words = stripe_bootstrap_key(&bootstrap_key_words(p, &bsk).unwrap(), shape.degree, shape.lanes);
+        let bsk_words = card_bootstrap_key(p, &bsk, shape.lanes as u32).unwrap();
         let ksk_words = stripe_keyswitch_key(ksk.words(), p.lwe_dimension.0 + 1, shape.columns, form);
         Self { p: *p, bsk, ksk, bsk_words, ksk_words, form }
     }
@@ -63,7 +64,7 @@ impl Batch {
     pub(crate) fn fill(&mut self, keys: &Keys, count: usize, seed: u64) {
         let mut values = Values::new(seed);
         let p = &keys.p;
-        let len = if self.keyswitch { p.ring_degree.0 } else { p.lwe_dimension.0 } + 1;
+        let len = if self.keyswitch { p.big_lwe_dimension().0 } else { p.lwe_dimension.0 } + 1;
         let unit = if self.keyswitch { 0 } else { 64 - p.ks_modulus_log2 };
         self.inputs = (0..count)
             .map(|_| LweCiphertext::from_words((0..len).map(|_| values.word() >> unit << unit).collect()))
@@ -84,7 +85,9 @@ impl Batch {
             }
             let switched = modulus_switch(small.words(), &keys.p);
             let table = &tables[self.lut + if self.lut_each { i } else { 0 }];
-            let turned = blind_rotation(&keys.p, &keys.bsk, &GlweCiphertext::trivial(1, table), &switched).unwrap();
+            let turned =
+                blind_rotation(&keys.p, &keys.bsk, &GlweCiphertext::trivial(keys.p.glwe_dimension.0, table), &switched)
+                    .unwrap();
             for f in 0..self.functions {
                 out.extend(sample_extract(&turned, f * self.stride(keys.p.ring_degree.0)).unwrap().into_words());
             }
@@ -165,8 +168,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(shape: Shape, seed: u64) -> Self {
-        let top =
-            format!("glovebox_bootstrap_l{}_n{}_d{}_k{}", shape.lanes, shape.degree, shape.depth, shape.key_words);
+        let Shape { lanes, degree, glwe_dimension, depth, key_words, .. } = shape;
+        let top = match glwe_dimension {
+            1 => format!("glovebox_bootstrap_l{lanes}_n{degree}_d{depth}_k{key_words}"),
+            k => format!("glovebox_bootstrap_l{lanes}_n{degree}_d{depth}_k{key_words}_glwe{k}"),
+        };
         let text = generate(&top, "Glovebox: bootstrap engine.", move || BootstrapEngine::new(&shape)).unwrap();
         let mut model = Build::new(&top, &text).load(seed).unwrap();
         let reset = model.port("reset").unwrap();
@@ -279,7 +285,7 @@ impl Bench {
                         expected[i][at],
                         "batch {i} of {}, word {at}, ciphertext length {}, {:?} {:?} {flow:?} seed {seed}",
                         batches.len(),
-                        self.shape.degree + 1,
+                        self.shape.big_dimension() + 1,
                         self.shape,
                         keys.p
                     );
@@ -336,7 +342,7 @@ fn toy(n: usize) -> BootstrapParameters {
 
 #[test]
 fn engine_toy_batches_of_every_kind_equal_golden() {
-    let shape = Shape::new(8, 256);
+    let shape = Shape::new(8, 256, 1);
     let mut bench = Bench::new(shape, 1);
     let keys = Keys::random(&toy(10), &shape, 1);
     let tables = random_tables(&shape, 4, 2);
@@ -359,8 +365,42 @@ fn engine_toy_batches_of_every_kind_equal_golden() {
 }
 
 #[test]
+fn engine_toy_of_k_2_and_3_equals_golden() {
+    for (k, l_1, l_3) in [(2, 6, 4), (3, 3, 2)] {
+        let shape = Shape::new(8, 256, k);
+        let tables = random_tables(&shape, 4, 2);
+        let one_level = BootstrapParameters { glwe_dimension: GlweDimension(k), ..toy(l_1) };
+        let three_levels = BootstrapParameters {
+            glwe_dimension: GlweDimension(k),
+            pbs_base_log: DecompositionBaseLog(7),
+            pbs_level: DecompositionLevelCount(3),
+            ks_base_log: DecompositionBaseLog(2),
+            ks_level: DecompositionLevelCount(8),
+            ks_modulus_log2: 21,
+            modulus_switch: ModulusSwitchKind::Standard,
+            ..toy(l_3)
+        };
+        for (seed, p, flow) in [
+            (1, one_level, FULL),
+            (2, three_levels, FULL),
+            (3, one_level, Flow { words: 50, bsk: 60, ksk: 40, out: 30 }),
+        ] {
+            let mut bench = Bench::new(shape, seed);
+            let keys = Keys::random(&p, &shape, seed);
+            let one = Batch::random(&keys, 1, 3);
+            let many = Batch { functions: 3, lut: 1, ..Batch::random(&keys, 2, 4) };
+            let full = Batch { lut_each: true, ..Batch::random(&keys, 4, 5) };
+            let only_keyswitch = Batch { bootstrap: false, ..Batch::random(&keys, 3, 6) };
+            let mut only_bootstrap = Batch { keyswitch: false, lut: 2, ..one.clone() };
+            only_bootstrap.fill(&keys, 3, 7);
+            bench.check(&keys, &tables, &[one, many, full, only_keyswitch, only_bootstrap], flow, seed);
+        }
+    }
+}
+
+#[test]
 fn engine_toy_every_parameter_equals_golden() {
-    let shape = Shape::new(8, 256);
+    let shape = Shape::new(8, 256, 1);
     let mut bench = Bench::new(shape, 7);
     let tables = random_tables(&shape, 1, 8);
     let cases = [

@@ -165,41 +165,54 @@ fn accumulate_halves_overflows_and_random_words_equal_golden() {
 
 #[test]
 fn multiply_random_and_extreme_points_equal_golden() {
+    for (k, product) in [(1, "product"), (2, "product_2"), (3, "product_3")] {
+        multiply_equals_golden(k + 1, product);
+    }
+}
+
+/// The block for `rows` digits: q_c = sum over r of d_r b_rc + b_0c b_1c + b_2c b_3c + .. - x_c.
+fn multiply_equals_golden(rows: usize, product: &str) {
     let mut model = model(3);
-    let (digits, less, product) = (ports(&model, "limb", 6), ports(&model, "less", 6), ports(&model, "product", 6));
-    let key = ports(&model, "key", 4);
+    let limbs = 3 * rows;
+    let (digits, less, product) =
+        (ports(&model, "limb", limbs), ports(&model, "less", limbs), ports(&model, product, limbs));
+    let key = ports(&model, "key", rows * rows);
     let mut values = Values::new(0x3AC);
     let bound = 21i64 << 32;
-    let cases: Vec<([i128; 6], [u64; 4], [i128; 6])> = (0..8000)
+    let cases: Vec<(Vec<i128>, Vec<u64>, Vec<i128>)> = (0..8000)
         .map(|_| {
-            let d = [0; 6].map(|_: i32| match values.word() % 4 {
+            let mut digit = |_| match values.word() % 4 {
                 0 => i128::from(bound),
                 1 => i128::from(-bound),
                 _ => i128::from(values.word() as i64 % bound),
-            });
-            let key = [0; 4].map(|_: i32| if values.chance(20) { u64::MAX } else { values.residue() });
-            let x = [0; 6].map(|_: i32| i128::from(values.word() as i64 >> 31));
+            };
+            let d = (0..limbs).map(&mut digit).collect();
+            let mut word = |_| if values.chance(20) { u64::MAX } else { values.residue() };
+            let key = (0..rows * rows).map(&mut word).collect();
+            let x = (0..limbs).map(|_| i128::from(values.word() as i64 >> 31)).collect();
             (d, key, x)
         })
         .collect();
-    for t in 0..cases.len() + Multiply::LATENCY {
+    let latency = Multiply::latency(rows);
+    for t in 0..cases.len() + latency {
         if let Some((d, words, _)) = cases.get(t) {
             digits.iter().zip(d).for_each(|(&port, &v)| model.set(port, v as u64));
             key.iter().zip(words).for_each(|(&port, &v)| model.set(port, v));
         }
-        if let Some((_, _, x)) = t.checked_sub(Multiply::X_AFTER).and_then(|i| cases.get(i)) {
+        if let Some((_, _, x)) = t.checked_sub(Multiply::x_after(rows)).and_then(|i| cases.get(i)) {
             less.iter().zip(x).for_each(|(&port, &v)| model.set(port, v as u64));
         }
         model.tick().unwrap();
-        if let Some((d, words, x)) = (t + 1).checked_sub(Multiply::LATENCY).and_then(|i| cases.get(i)) {
-            let digit = [residue(&d[..3]), residue(&d[3..])];
-            for column in 0..2 {
-                let b = [words[2 * column], words[2 * column + 1]].map(field::reduce);
-                let sum = field::add(field::mul(digit[0], b[0]), field::mul(digit[1], b[1]));
-                let expected = field::sub(field::add(sum, field::mul(b[0], b[1])), residue(&x[3 * column..][..3]));
+        if let Some((d, words, x)) = (t + 1).checked_sub(latency).and_then(|i| cases.get(i)) {
+            for column in 0..rows {
+                let b: Vec<u64> = words[rows * column..][..rows].iter().map(|&word| field::reduce(word)).collect();
+                let products = d.chunks_exact(3).zip(&b).map(|(digit, &b)| field::mul(residue(digit), b));
+                let pairs = b.chunks_exact(2).map(|pair| field::mul(pair[0], pair[1]));
+                let sum = products.chain(pairs).fold(0, field::add);
+                let expected = field::sub(sum, residue(&x[3 * column..][..3]));
                 let found: Vec<i128> = (0..3).map(|k| limb(&model, product[3 * column + k])).collect();
                 assert_eq!(residue(&found), expected, "{d:?} {words:x?} {x:?}");
-                assert!(found.iter().all(|l| l.abs() <= Multiply::bound().magnitude()));
+                assert!(found.iter().all(|l| l.abs() <= Multiply::bound(rows).magnitude()));
             }
         }
     }
