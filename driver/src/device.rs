@@ -1379,4 +1379,19 @@ mod tests {
         assert_eq!(device.health().recoveries, 1);
         device.nop().unwrap();
     }
+
+    /// A card that does not become quiet leaves its owner's memory mapped; the next owner on the same bus works around it.
+    #[test]
+    fn device_is_opened_beside_the_mappings_that_another_has_left() {
+        let card = card();
+        let bus = Arc::new(InProcessBus::new("model", Arc::clone(&card) as _));
+        let device = Device::from_bus(Arc::clone(&bus) as Arc<dyn Bus>, DeviceConfig::default()).unwrap();
+        let left = device.allocate(1 << 20).unwrap();
+        device.core.space.freeze();
+        let iova = left.iova();
+        drop((left, device));
+        let device = Device::from_bus(bus, DeviceConfig::default()).unwrap();
+        assert_ne!(device.allocate(1 << 20).unwrap().iova(), iova);
+        assert_eq!(device.copy(&[1, 2, 3]).unwrap(), [1, 2, 3]);
+    }
 }

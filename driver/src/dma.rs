@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::iova::{Iova, IovaAllocator};
 use crate::memory::HostMemory;
 use glovebox_regmap::layout;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,16 +33,23 @@ impl DmaSpace {
     pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<DmaBuffer> {
         let memory = HostMemory::new(bytes)?;
         let length = memory.len() as u64;
-        let iova = self
-            .allocator
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .allocate(length)
-            .ok_or_else(|| Error::OutOfIova { device: self.bus.name().into(), bytes: length })?;
-        if let Err(error) = self.bus.dma_map(iova, &memory) {
-            self.allocator.lock().unwrap_or_else(PoisonError::into_inner).release(iova, length);
-            return Err(error);
-        }
+        let allocator = || self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
+        let iova = loop {
+            let out = || Error::OutOfIova { device: self.bus.name().into(), bytes: length };
+            let iova = allocator().allocate(length).ok_or_else(out)?;
+            match self.bus.dma_map(iova, &memory) {
+                Ok(()) => break iova,
+                // A device that was opened on this bus before and could not make its card quiet has left its mappings:
+                // such a range is never given back.
+                Err(Error::Refused { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                    tracing::debug!(%iova, "the range is mapped already");
+                }
+                Err(error) => {
+                    allocator().release(iova, length);
+                    return Err(error);
+                }
+            }
+        };
         Ok(DmaBuffer(Arc::new(Mapped { memory: Some(memory), iova, space: Arc::clone(self), bytes })))
     }
 }
