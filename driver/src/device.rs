@@ -1279,6 +1279,19 @@ mod tests {
         assert!(job.found().unwrap() == job.expected());
     }
 
+    /// Commands in every place of ring pair 0, which the card is not told of yet.
+    fn fill_ring(core: &Core) -> Vec<Ticket> {
+        let mut queue = locked(&core.queues[0].0);
+        let mut tickets = vec![];
+        while queue.room() > 0 {
+            let (sender, receiver) = bounded(1);
+            let words = Descriptor { flags: Flags::INTERRUPT, ..Descriptor::new(Opcode::Nop) }.words();
+            queue.push(words, Held::default(), Duration::from_secs(60), sender);
+            tickets.push(Ticket { device: Arc::clone(&core.name), receiver });
+        }
+        tickets
+    }
+
     /// Released while the ring is full: wiped as soon as there is room, without anybody asking.
     #[test]
     fn key_released_while_the_ring_is_full_is_wiped_all_the_same() {
@@ -1288,23 +1301,12 @@ mod tests {
         let range = 0..key.len();
         assert_eq!(card.card_memory(range.clone()), [0x77; 4096]);
         let free = device.card_memory().0;
-        let mut tickets = vec![];
-        {
-            // Both places taken, and none given back while the key goes.
-            let (queue, _) = &device.core.queues[0];
-            let mut guard = locked(queue);
-            while guard.room() > 0 {
-                let (sender, receiver) = bounded(1);
-                let words = Descriptor { flags: Flags::INTERRUPT, ..Descriptor::new(Opcode::Nop) }.words();
-                guard.push(words, Held::default(), Duration::from_secs(60), sender);
-                tickets.push(Ticket { device: Arc::clone(&device.core.name), receiver });
-            }
-            drop(guard);
-            drop(key);
-            assert_eq!(device.card_memory().0, free, "it is not free before it is wiped");
-            locked(queue).ring_doorbell(&*device.core.space.bus).unwrap();
-            device.core.rouse();
-        }
+        // Both places taken, and none given back while the key goes.
+        let tickets = fill_ring(&device.core);
+        drop(key);
+        assert_eq!(device.card_memory().0, free, "it is not free before it is wiped");
+        locked(&device.core.queues[0].0).ring_doorbell(&*device.core.space.bus).unwrap();
+        device.core.rouse();
         for ticket in tickets {
             ticket.wait().unwrap();
         }
@@ -1325,19 +1327,10 @@ mod tests {
         let device = device(&card, DeviceConfig { ring_log2: 1, ..DeviceConfig::default() });
         let key = device.upload(&[0x77; 4096]).unwrap();
         let core = &device.core;
-        let (queue, _) = &core.queues[0];
-        let mut guard = locked(queue);
-        let mut tickets = vec![];
-        while guard.room() > 0 {
-            let (sender, receiver) = bounded(1);
-            let words = Descriptor { flags: Flags::INTERRUPT, ..Descriptor::new(Opcode::Nop) }.words();
-            guard.push(words, Held::default(), Duration::from_secs(60), sender);
-            tickets.push(Ticket { device: Arc::clone(&core.name), receiver });
-        }
-        drop(guard);
+        let tickets = fill_ring(core);
         // No room: kept back without tickets.
         drop(key);
-        let guard = locked(queue);
+        let guard = locked(&core.queues[0].0);
         std::thread::scope(|threads| {
             let submitting = threads.spawn(|| core.resubmit_wipes());
             while core.memory.keeps_back() {

@@ -302,11 +302,9 @@ impl Shared {
         }
         let mut fault = false;
         if let Some((ring, offset)) = CardRegisters::ring_at(offset) {
-            let enables =
-                offset == registers::RING_CONTROL.in_block().offset.get() && ring_control::ENABLE.is_set(value);
-            let lost = enables && state.serving == Some(ring);
-            let overrun = state.registers.rings.get_mut(ring).is_some_and(|ring| !ring.write(offset, value));
-            if overrun || lost {
+            let serving = state.serving == Some(ring);
+            let overrun = state.registers.rings.get_mut(ring).is_some_and(|ring| !ring.write(offset, value, serving));
+            if overrun {
                 state.registers.fail(StatusCode::RingOverrun, 0, 0);
                 fault = true;
             }
@@ -831,8 +829,8 @@ impl Ring {
         }
     }
 
-    /// False if a doorbell is too far ahead.
-    fn write(&mut self, offset: u32, value: u32) -> bool {
+    /// False if a doorbell is too far ahead, or the ring is enabled while it is being served.
+    fn write(&mut self, offset: u32, value: u32, serving: bool) -> bool {
         let Some(register) = registers::RING_REGISTERS.iter().find(|r| covers(r.in_block(), offset)) else {
             return true;
         };
@@ -841,6 +839,7 @@ impl Ring {
                 self.enabled = ring_control::ENABLE.is_set(value);
                 if self.enabled {
                     (self.sq_tail, self.sq_head, self.cq_head, self.cq_tail) = (0, 0, 0, 0);
+                    return !serving;
                 }
             }
             registers::SQ_LOG2 => self.sq_log2 = value & 0xf,

@@ -67,6 +67,14 @@ pub struct Design {
     kind: Kind,
 }
 
+fn listed<'a>(values: impl IntoIterator<Item = &'a usize>) -> String {
+    values.into_iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn top_of(name: &str, lanes: usize, degree: usize) -> String {
+    format!("glovebox_{}_l{lanes}_n{degree}", name.replace('-', "_"))
+}
+
 impl Design {
     /// The design of that name and those parameters, with k = 1; designs without lanes or degree ignore theirs.
     ///
@@ -83,13 +91,12 @@ impl Design {
         }
         for (parameter, value, supported) in [("lanes", lanes, &LANES[..]), ("degree", degree, &DEGREES[..])] {
             if !supported.contains(&value) {
-                let supported = supported.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+                let supported = listed(supported);
                 return Err(HdlError::Parameter { design: name.to_string(), parameter, value, supported });
             }
         }
         if kind.bootstraps() && 2 * degree / lanes < Shape::MIN_BEATS {
-            let supported = DEGREES.iter().filter(|&d| 2 * d / lanes >= Shape::MIN_BEATS);
-            let supported = supported.map(usize::to_string).collect::<Vec<_>>().join(", ");
+            let supported = listed(DEGREES.iter().filter(|&d| 2 * d / lanes >= Shape::MIN_BEATS));
             return Err(HdlError::Parameter {
                 design: name.to_string(),
                 parameter: "degree",
@@ -97,7 +104,7 @@ impl Design {
                 supported,
             });
         }
-        let top = format!("glovebox_{}_l{lanes}_n{degree}", name.replace('-', "_"));
+        let top = top_of(name, lanes, degree);
         Ok(Self { name, top, lanes, degree, glwe_dimension: kind.bootstraps().into(), kind })
     }
 
@@ -111,12 +118,12 @@ impl Design {
         }
         let supported = GLWE_DIMENSIONS.iter().filter(|&k| k * self.degree <= MAX_BIG_DIMENSION);
         if !supported.clone().any(|&k| k == glwe_dimension) {
-            let supported = supported.map(usize::to_string).collect::<Vec<_>>().join(", ");
-            let (design, value) = (format!("{} of N = {}", self.name, self.degree), glwe_dimension);
+            let (design, value, supported) =
+                (format!("{} of N = {}", self.name, self.degree), glwe_dimension, listed(supported));
             return Err(HdlError::Parameter { design, parameter: "GLWE dimension", value, supported });
         }
         let suffix = if glwe_dimension == 1 { String::new() } else { format!("_k{glwe_dimension}") };
-        let top = format!("glovebox_{}_l{}_n{}{suffix}", self.name.replace('-', "_"), self.lanes, self.degree);
+        let top = top_of(self.name, self.lanes, self.degree) + &suffix;
         Ok(Self { top, glwe_dimension, ..self })
     }
 

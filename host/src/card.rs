@@ -1,9 +1,9 @@
 //! The card backend: whole bootstraps on a card that has them, else bootstraps with the card's transforms.
 //!
 //! A card with the command BOOTSTRAP keeps the keys in its memory: they are uploaded at the first batch, and again after a
-//! reset of the card. What its bootstrap has no form for (a k that the card is not built for, tables with a mask, coefficients that are no functions of a
-//! many-LUT, moduli of the keyswitch other than 2^64, 2^32, 2^21, keys that do not fit its memory) runs with the
-//! transforms on the card and the rest on the host.
+//! reset of the card. What its bootstrap has no form for (a k that the card is not built for, tables with a mask,
+//! coefficients that are no functions of a many-LUT, moduli of the keyswitch other than 2^64, 2^32, 2^21, keys that do not
+//! fit its memory) runs with the transforms on the card and the rest on the host.
 
 use crate::Error;
 use crate::cpu::{CpuEngine, CpuKeys, Luts, Precision};

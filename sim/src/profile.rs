@@ -214,7 +214,10 @@ impl Profiler {
             .memory_traffic(workload.memory)
             .reset_seed(workload.seed)
             .progress(progress);
-        let mut bench = CardBench::new(build, 2 * capacity * 8 * (dimension * degree + 1) + 2 * BURST_BYTES as usize)?;
+        let mut bench = CardBench::new(
+            build,
+            2 * capacity * 8 * (keys.parameters.big_lwe_dimension().0 + 1) + 2 * BURST_BYTES as usize,
+        )?;
         keys.place(&mut bench)?;
         Ok(Self { workload, shape: Shape::new(workload.lanes, degree, dimension), bench, keys, capacity })
     }
