@@ -44,19 +44,18 @@ fn segment<S: Simd>(
         }
         return;
     }
-    for i in (0..len / S::LANES * S::LANES).step_by(S::LANES) {
-        vector(s, rotated, plain, negate, gadget, digits, stride, i);
-    }
-    if !len.is_multiple_of(S::LANES) {
+    let whole = len / S::LANES * S::LANES;
+    whole_vectors(s, &rotated[..whole], &plain[..whole], negate, gadget, digits, stride);
+    if whole < len {
         // The last vector overlaps the one before.
-        vector(s, rotated, plain, negate, gadget, digits, stride, len - S::LANES);
+        let last = len - S::LANES;
+        whole_vectors(s, &rotated[last..len], &plain[last..len], negate, gadget, &mut digits[last..], stride);
     }
 }
 
-/// Digits of coefficients i .. i + LANES.
-#[expect(clippy::too_many_arguments, reason = "the loop body of `segment`")]
+/// Digits of whole vectors.
 #[inline(always)]
-fn vector<S: Simd>(
+fn whole_vectors<S: Simd>(
     s: S,
     rotated: &[u64],
     plain: &[u64],
@@ -64,14 +63,43 @@ fn vector<S: Simd>(
     gadget: Gadget,
     digits: &mut [f64],
     stride: usize,
-    i: usize,
 ) {
-    let (r, p) = (s.load_u(rotated, i), s.load_u(plain, i));
-    let r = if negate { s.sub_u(s.splat_u(0), r) } else { r };
-    let x = s.sub_u(r, p);
-    if gadget.level == 1 {
-        s.store(digits, i, s.small_int_to_f(single_digit(s, gadget.base_log, x)));
-    } else {
+    match (gadget.level, negate) {
+        (1, false) => single_digits::<S, false>(s, rotated, plain, gadget, digits),
+        (1, true) => single_digits::<S, true>(s, rotated, plain, gadget, digits),
+        _ => all_digits(s, rotated, plain, negate, gadget, digits, stride),
+    }
+}
+
+/// Digits of whole vectors, one level.
+#[inline(always)]
+fn single_digits<S: Simd, const NEGATE: bool>(
+    s: S,
+    rotated: &[u64],
+    plain: &[u64],
+    gadget: Gadget,
+    digits: &mut [f64],
+) {
+    let words = rotated.chunks_exact(S::LANES).zip(plain.chunks_exact(S::LANES));
+    for ((r, p), digits) in words.zip(digits.chunks_exact_mut(S::LANES)) {
+        let x = difference(s, s.load_u(r, 0), s.load_u(p, 0), NEGATE);
+        s.store(digits, 0, single_digit(s, gadget.base_log, x));
+    }
+}
+
+/// Digits of whole vectors, any number of levels.
+#[inline(always)]
+fn all_digits<S: Simd>(
+    s: S,
+    rotated: &[u64],
+    plain: &[u64],
+    negate: bool,
+    gadget: Gadget,
+    digits: &mut [f64],
+    stride: usize,
+) {
+    for i in (0..plain.len()).step_by(S::LANES) {
+        let x = difference(s, s.load_u(rotated, i), s.load_u(plain, i), negate);
         let mut state = vector_state(s, gadget.bits(), x);
         for level in 0..gadget.level {
             let digit = next_vector_digit(s, gadget.base_log, &mut state);
@@ -80,13 +108,26 @@ fn vector<S: Simd>(
     }
 }
 
-/// [`Gadget::state`] of one level, which is its only digit.
+/// `+-rotated - plain`.
 #[inline(always)]
-fn single_digit<S: Simd>(s: S, base_log: u32, x: S::U) -> S::U {
-    let digit = s.sar_u(s.add_u(x, s.splat_u(1 << (63 - base_log))), 64 - base_log);
-    // The word at exactly minus one half, and up to half a step above, gives plus one half.
-    let least = s.splat_u(u64::MAX << base_log);
-    s.select_equal(digit, s.splat_u(1 << (base_log - 1)), s.sar_u(x, 63 - base_log), least)
+fn difference<S: Simd>(s: S, rotated: S::U, plain: S::U, negate: bool) -> S::U {
+    if negate { s.sub_u(s.splat_u(0), s.add_u(rotated, plain)) } else { s.sub_u(rotated, plain) }
+}
+
+/// [`Gadget::state`] of one level, which is its only digit, as a double.
+///
+/// Rounded to the nearest multiple, halves upward, a word gives a digit in `[-B/2, B/2]`; the two ends are the same mod
+/// B, and the decomposition wants the other one of them.
+#[inline(always)]
+fn single_digit<S: Simd>(s: S, base_log: u32, x: S::U) -> S::F {
+    // One bit more than the digit, offset to be unsigned; the rounding bit carries.
+    let offset = s.shr_u(s.add_u(x, s.splat_u(1 << 63)), 63 - base_log);
+    let rounded = s.shr_u(s.add_u(offset, s.splat_u(1)), 1);
+    let base = 2f64.powi(base_log.cast_signed());
+    let digit = s.sub(s.small_int_to_f(rounded), s.splat(base / 2.0));
+    // Just above 1/2 in magnitude for the ends, at most (B/2 - 1) / B for others: only the ends have a nearest integer.
+    let ends = s.round(s.mul(digit, s.splat((1.0 + 2f64.powi(-40)) / base)));
+    s.fnma(ends, s.splat(base), digit)
 }
 
 /// [`Gadget::state`].

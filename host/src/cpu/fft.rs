@@ -9,14 +9,12 @@
 //! So every block has its own factors, no twist is needed, and inverse passes mirror forward ones. First radix-4 (or one
 //! radix-2) passes over memory, then one pass over squares of LANES x LANES points: a radix-LANES step between vectors,
 //! a transpose, and another within. Results stay in the order of that pass, since products do not care:
-//! `[square][re LANES^2, im LANES^2]`. The inverse leaves out the factor 1/M.
+//! `[square][re LANES^2, im LANES^2]`. The inverse leaves out the factor 1/M; it comes in three parts, so that products are
+//! formed square by square just before the first, and results used where the last leaves them.
 //!
 //! Rounding: [`FftPlan::error_factor`].
 
-use super::simd::Simd;
-
-/// A complex vector.
-type Complex<S> = (<S as Simd>::F, <S as Simd>::F);
+use super::simd::{Complex, Points, Simd};
 
 /// Tables of the transform for one degree and vector length.
 #[derive(Clone, Debug)]
@@ -134,6 +132,11 @@ impl FftPlan {
     /// Complex points, N/2.
     pub(crate) fn points(&self) -> usize {
         self.points
+    }
+
+    /// Squares of a transform.
+    pub(crate) fn squares(&self) -> usize {
+        self.squares.len()
     }
 
     /// The work of a transform: vectors times levels.
@@ -302,18 +305,6 @@ fn scatter<F: Copy, const COUNT: usize>(points: [(F, F); COUNT], re: &mut [F; 8]
     }
 }
 
-/// Points i .. i + LANES.
-#[inline(always)]
-fn load<S: Simd>(s: S, re: &[f64], im: &[f64], i: usize) -> Complex<S> {
-    (s.load(re, i), s.load(im, i))
-}
-
-#[inline(always)]
-fn store<S: Simd>(s: S, re: &mut [f64], im: &mut [f64], i: usize, x: Complex<S>) {
-    s.store(re, i, x.0);
-    s.store(im, i, x.1);
-}
-
 /// The radix-LANES step between the first LANES of 8 vectors: factors, then the small transform.
 #[inline(always)]
 fn step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: impl Fn(usize) -> Complex<S>) {
@@ -353,29 +344,29 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
     let (re, im) = (&mut re[..points], &mut im[..points]);
     for pass in &plan.passes {
         let h = pass.distance;
-        for (block, factors) in pass.factors.chunks_exact(2 * pass.radix - 2).enumerate() {
-            let base = block * pass.radix * h;
+        let blocks = re.chunks_exact_mut(pass.radix * h).zip(im.chunks_exact_mut(pass.radix * h));
+        for ((re, im), factors) in blocks.zip(pass.factors.chunks_exact(2 * pass.radix - 2)) {
             if pass.radix == 4 {
+                let mut points = Points::<_, 4>::new(re, im);
                 let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
-                for i in (base..base + h).step_by(S::LANES) {
+                for i in (0..h).step_by(S::LANES) {
+                    let x = points.load(s, i);
                     let x = [
-                        load(s, re, im, i),
-                        multiply(s, load(s, re, im, i + h), w[0]),
-                        multiply(s, load(s, re, im, i + 2 * h), w[1]),
-                        multiply(s, load(s, re, im, i + 3 * h), w[2]),
+                        x[0],
+                        multiply(s, x[1], w[0]),
+                        multiply(s, x[2], w[1]),
+                        multiply(s, x[3], w[2]),
                     ];
-                    let y = dft4(s, x);
-                    for j in 0..4 {
-                        store(s, re, im, i + j * h, y[j]);
-                    }
+                    points.store(s, i, dft4(s, x));
                     worked(8);
                 }
             } else {
+                let mut points = Points::<_, 2>::new(re, im);
                 let w = broadcast(s, factors, 0);
-                for i in (base..base + h).step_by(S::LANES) {
-                    let (a, b) = (load(s, re, im, i), multiply(s, load(s, re, im, i + h), w));
-                    store(s, re, im, i, add(s, a, b));
-                    store(s, re, im, i + h, sub(s, a, b));
+                for i in (0..h).step_by(S::LANES) {
+                    let [a, b] = points.load(s, i);
+                    let b = multiply(s, b, w);
+                    points.store(s, i, [add(s, a, b), sub(s, a, b)]);
                     worked(2);
                 }
             }
@@ -384,12 +375,13 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
     let factors =
         plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
-    for ((square, out), (outer, inner)) in out.chunks_exact_mut(2 * size).enumerate().zip(factors) {
+    let squares = out.chunks_exact_mut(2 * size).zip(re.chunks_exact(size).zip(im.chunks_exact(size)));
+    for ((out, (re, im)), (outer, inner)) in squares.zip(factors) {
         worked(2 * lanes * lanes.ilog2() as usize);
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
         for j in 0..lanes {
-            a[j] = s.load(re, square * size + j * lanes);
-            b[j] = s.load(im, square * size + j * lanes);
+            a[j] = s.load(re, j * lanes);
+            b[j] = s.load(im, j * lanes);
         }
         step(
             s,
@@ -414,78 +406,151 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
     }
 }
 
-/// Transforms back, times M, to real coefficients in `x`. `source(square, re, im)` gives the points of a square;
-/// `worked` as in [`forward`].
+/// The first of the three parts of the inverse transform: the points of one square, in `re` and `im`, to `x`.
 #[inline(always)]
-pub(crate) fn inverse<S: Simd>(
+pub(crate) fn inverse_square<S: Simd>(
     s: S,
     plan: &FftPlan,
-    mut source: impl FnMut(usize, &mut [S::F; 8], &mut [S::F; 8]),
+    square: usize,
+    re: &mut [S::F; 8],
+    im: &mut [S::F; 8],
     x: &mut [f64],
-    worked: impl Fn(usize),
 ) {
-    let points = plan.points;
-    let (re, im) = x.split_at_mut(points);
-    let (re, im) = (&mut re[..points], &mut im[..points]);
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let factors =
-        plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
-    for (square, (outer, inner)) in factors.enumerate() {
-        let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
-        worked(2 * lanes * lanes.ilog2() as usize);
-        source(square, &mut a, &mut b);
-        inverse_step(
-            s,
-            &mut a,
-            &mut b,
-            #[inline(always)]
-            |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)),
-        );
-        s.transpose(&mut a);
-        s.transpose(&mut b);
-        inverse_step(
-            s,
-            &mut a,
-            &mut b,
-            #[inline(always)]
-            |j| broadcast(s, outer, j),
-        );
-        for j in 0..lanes {
-            s.store(re, square * size + j * lanes, a[j]);
-            s.store(im, square * size + j * lanes, b[j]);
-        }
+    let outer = &plan.square_outer[square * (2 * lanes - 2)..][..2 * lanes - 2];
+    let inner = &plan.square_inner[square * (2 * size - 2 * lanes)..][..2 * size - 2 * lanes];
+    inverse_step(
+        s,
+        re,
+        im,
+        #[inline(always)]
+        |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)),
+    );
+    s.transpose(re);
+    s.transpose(im);
+    inverse_step(
+        s,
+        re,
+        im,
+        #[inline(always)]
+        |j| broadcast(s, outer, j),
+    );
+    let (x_re, x_im) = x.split_at_mut(plan.points);
+    let (x_re, x_im) = (&mut x_re[square * size..][..size], &mut x_im[square * size..][..size]);
+    for j in 0..lanes {
+        s.store(x_re, j * lanes, re[j]);
+        s.store(x_im, j * lanes, im[j]);
     }
-    for pass in plan.passes.iter().rev() {
+}
+
+/// The second part, in place: all passes but the last. `worked` as in [`forward`].
+#[inline(always)]
+pub(crate) fn inverse_passes<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], worked: impl Fn(usize)) {
+    let (re, im) = x.split_at_mut(plan.points);
+    for pass in plan.passes.iter().skip(1).rev() {
         let h = pass.distance;
-        for (block, factors) in pass.factors.chunks_exact(2 * pass.radix - 2).enumerate() {
-            let base = block * pass.radix * h;
-            if pass.radix == 4 {
-                let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
-                for i in (base..base + h).step_by(S::LANES) {
-                    let y = [
-                        load(s, re, im, i),
-                        load(s, re, im, i + h),
-                        load(s, re, im, i + 2 * h),
-                        load(s, re, im, i + 3 * h),
-                    ];
-                    let x = inverse_dft4(s, y);
-                    store(s, re, im, i, x[0]);
-                    for j in 1..4 {
-                        store(s, re, im, i + j * h, multiply_conjugate(s, x[j], w[j - 1]));
-                    }
-                    worked(8);
-                }
-            } else {
-                let w = broadcast(s, factors, 0);
-                for i in (base..base + h).step_by(S::LANES) {
-                    let (a, b) = (load(s, re, im, i), load(s, re, im, i + h));
-                    store(s, re, im, i, add(s, a, b));
-                    store(s, re, im, i + h, multiply_conjugate(s, sub(s, a, b), w));
-                    worked(2);
-                }
+        let blocks = re.chunks_exact_mut(4 * h).zip(im.chunks_exact_mut(4 * h));
+        // Only the first pass of a plan, the last one here, may have radix 2.
+        for ((re, im), factors) in blocks.zip(pass.factors.chunks_exact(6)) {
+            let mut points = Points::new(re, im);
+            let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
+            for i in (0..h).step_by(S::LANES) {
+                let y = inverse_radix4(s, points.load(s, i), w);
+                points.store(s, i, y);
+                worked(8);
             }
         }
     }
+}
+
+/// The last part, for COUNT transforms together: `sink(i, x)` gets coefficients i to i + LANES of each, times M, every
+/// i once.
+#[inline(always)]
+pub(crate) fn inverse_last<S: Simd, const COUNT: usize>(
+    s: S,
+    plan: &FftPlan,
+    x: [&[f64]; COUNT],
+    mut sink: impl FnMut(usize, [S::F; COUNT]),
+    worked: impl Fn(usize),
+) {
+    let points = plan.points;
+    let Some(pass) = plan.passes.first() else {
+        for i in (0..2 * points).step_by(S::LANES) {
+            let mut y = [s.splat(0.0); COUNT];
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = s.load(x, i);
+            }
+            sink(i, y);
+        }
+        return;
+    };
+    let (h, factors) = (pass.distance, &pass.factors);
+    let zero = s.splat(0.0);
+    if pass.radix == 4 {
+        let x = halves::<COUNT, 4>(x, points);
+        let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
+        for i in (0..h).step_by(S::LANES) {
+            let mut y = [[(zero, zero); 4]; COUNT];
+            for l in 0..COUNT {
+                y[l] = inverse_radix4(s, x[l].load(s, i), w);
+            }
+            for j in 0..4 {
+                sink_point(i + j * h, points, &y, j, &mut sink);
+            }
+            worked(8 * COUNT);
+        }
+    } else {
+        let x = halves::<COUNT, 2>(x, points);
+        let w = broadcast(s, factors, 0);
+        for i in (0..h).step_by(S::LANES) {
+            let mut y = [[(zero, zero); 2]; COUNT];
+            for l in 0..COUNT {
+                let [a, b] = x[l].load(s, i);
+                y[l] = [add(s, a, b), multiply_conjugate(s, sub(s, a, b), w)];
+            }
+            for j in 0..2 {
+                sink_point(i + j * h, points, &y, j, &mut sink);
+            }
+            worked(2 * COUNT);
+        }
+    }
+}
+
+/// The points of transforms, real parts in the first half of each.
+fn halves<const COUNT: usize, const RADIX: usize>(x: [&[f64]; COUNT], points: usize) -> [Points<&[f64], RADIX>; COUNT] {
+    x.map(|x| {
+        let (re, im) = x.split_at(points);
+        Points::new(re, im)
+    })
+}
+
+/// Hands over point j of every transform, which is coefficients i and `points + i`. (Not `y.map`: it is not inlined.)
+#[inline(always)]
+fn sink_point<F: Copy, const RADIX: usize, const COUNT: usize>(
+    i: usize,
+    points: usize,
+    y: &[[(F, F); RADIX]; COUNT],
+    j: usize,
+    sink: &mut impl FnMut(usize, [F; COUNT]),
+) {
+    let (mut re, mut im) = ([y[0][j].0; COUNT], [y[0][j].1; COUNT]);
+    for l in 1..COUNT {
+        (re[l], im[l]) = y[l][j];
+    }
+    sink(i, re);
+    sink(points + i, im);
+}
+
+/// A radix-4 step back, times 4.
+#[inline(always)]
+fn inverse_radix4<S: Simd>(s: S, y: [Complex<S>; 4], w: [Complex<S>; 3]) -> [Complex<S>; 4] {
+    let x = inverse_dft4(s, y);
+    [
+        x[0],
+        multiply_conjugate(s, x[1], w[0]),
+        multiply_conjugate(s, x[2], w[1]),
+        multiply_conjugate(s, x[3], w[2]),
+    ]
 }
 
 #[cfg(test)]
@@ -528,7 +593,8 @@ mod tests {
             forward(s, self.plan, &mut self.a.to_vec(), &mut fa, |_| ());
             forward(s, self.plan, &mut self.b.to_vec(), &mut fb, |_| ());
             let (mut x, size) = (vec![0.0; degree], S::LANES * S::LANES);
-            let source = |square: usize, re: &mut [S::F; 8], im: &mut [S::F; 8]| {
+            for square in 0..self.plan.squares() {
+                let (mut re, mut im) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
                 for j in 0..S::LANES {
                     let at = |f: &[f64]| {
                         let i = 2 * square * size + j * S::LANES;
@@ -536,9 +602,12 @@ mod tests {
                     };
                     (re[j], im[j]) = multiply(s, at(&fa), at(&fb));
                 }
-            };
-            inverse(s, self.plan, source, &mut x, |_| ());
-            x
+                inverse_square(s, self.plan, square, &mut re, &mut im, &mut x);
+            }
+            inverse_passes(s, self.plan, &mut x, |_| ());
+            let mut out = vec![0.0; degree];
+            inverse_last(s, self.plan, [&x], |i, [y]| s.store(&mut out, i, y), |_| ());
+            out
         }
     }
 

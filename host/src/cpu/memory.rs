@@ -84,7 +84,7 @@ impl<T: Plain> DerefMut for AlignedVec<T> {
 /// and bursts wait for it.
 ///
 /// A step counts its work in units, one vector through one level of a transform.
-pub(crate) struct Ahead<'a, T> {
+pub(crate) struct Ahead<'a, T, const WANTED: bool> {
     words: Cell<&'a [T]>,
     /// Lines for a unit of work, in 2^-16.
     rate: u32,
@@ -92,11 +92,11 @@ pub(crate) struct Ahead<'a, T> {
     due: Cell<u32>,
 }
 
-impl<'a, T> Ahead<'a, T> {
-    /// The words of step `index + 1` of a key with `step_len` words a step, or none; a step is `units` of work.
-    pub(crate) fn new(key: &'a [T], index: usize, step_len: usize, units: usize, wanted: bool) -> Self {
+impl<'a, T, const WANTED: bool> Ahead<'a, T, WANTED> {
+    /// The words of step `index + 1` of a key with `step_len` words a step, or none unless WANTED; a step is `units` of work.
+    pub(crate) fn new(key: &'a [T], index: usize, step_len: usize, units: usize) -> Self {
         let next = (index + 1) * step_len;
-        let words = if wanted { key.get(next..next + step_len) } else { None }.unwrap_or_default();
+        let words = if WANTED { key.get(next..next + step_len) } else { None }.unwrap_or_default();
         let rate = ((size_of_val(words) / CACHE_LINE) << 16).div_ceil(units.max(1));
         Self { words: Cell::new(words), rate: rate as u32, due: Cell::new(0) }
     }
@@ -104,6 +104,9 @@ impl<'a, T> Ahead<'a, T> {
     /// Asks for the lines due after `units` of work.
     #[inline(always)]
     pub(crate) fn worked<S: Simd>(&self, s: S, units: usize) {
+        if !WANTED {
+            return;
+        }
         let due = self.due.get() + self.rate * units as u32;
         if due >> 16 > 0 {
             let line = CACHE_LINE / size_of::<T>();

@@ -15,23 +15,23 @@ mod float;
 mod goldilocks;
 mod goldilocks_ntt;
 mod keyswitch;
+mod limbs;
 mod memory;
-mod prime;
-mod residue;
 mod simd;
+mod spectral;
 mod torus;
 
 pub use error::CpuError;
 
 use exact_ntt::{NttKey, NttScratch};
-use float::{FloatKey, FloatScratch};
+use float::FloatKey;
 use glovebox_golden::GoldenError;
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey};
 use glovebox_golden::params::BootstrapParameters;
 use keyswitch::KeyswitchRows;
 use memory::AlignedVec;
-use residue::{ResidueKey, ResidueScratch};
-use simd::{Ifma, IfmaTask, Kernel, Simd, Task};
+use limbs::LimbKey;
+use simd::{Kernel, Simd, Task};
 use std::num::NonZeroUsize;
 
 /// How the engine multiplies polynomials.
@@ -84,23 +84,26 @@ fn kernel_by_name(name: &str) -> Result<Kernel, CpuError> {
 
 /// A bootstrapping key in the layout of one of the multiplications.
 enum Products {
-    /// Exact, for every set and processor.
+    /// Exact, in integers, for every set and processor.
     Ntt(NttKey),
-    /// Exact, with 52-bit multiply-accumulate, for sets within its bound.
-    Residue(ResidueKey),
+    /// Exact, in double precision, for sets of small digits.
+    TwoLimbs(LimbKey<2>),
+    /// Exact, in double precision.
+    ThreeLimbs(LimbKey<3>),
     /// In double precision.
     Float(FloatKey),
 }
 
 impl Products {
     fn new(parameters: &BootstrapParameters, bsk: &[u64], precision: Precision, kernel: Kernel) -> Self {
-        if precision == Precision::Fast && FloatKey::supports(parameters, kernel) {
-            return Self::Float(FloatKey::new(parameters, bsk, kernel));
-        }
-        match ResidueKey::new(parameters, bsk, kernel) {
-            Some(key) => Self::Residue(key),
-            None => Self::Ntt(NttKey::new(parameters, bsk, kernel)),
-        }
+        let fast = || match precision {
+            Precision::Fast => FloatKey::new(parameters, bsk, kernel).map(Self::Float),
+            Precision::Exact => None,
+        };
+        fast()
+            .or_else(|| LimbKey::new(parameters, bsk, kernel).map(Self::TwoLimbs))
+            .or_else(|| LimbKey::new(parameters, bsk, kernel).map(Self::ThreeLimbs))
+            .unwrap_or_else(|| Self::Ntt(NttKey::new(parameters, bsk, kernel)))
     }
 }
 
@@ -196,12 +199,12 @@ impl CpuKeys {
         self.kernel.name()
     }
 
-    /// The multiplication in use: `residue` (exact: double precision and a prime), `goldilocks` (exact: the transform
+    /// The multiplication in use: `limbs` (exact: double precision, the key in limbs), `goldilocks` (exact: the transform
     /// mod p) or `float`.
     pub fn multiplication_name(&self) -> &'static str {
         match self.products {
             Products::Ntt(_) => "goldilocks",
-            Products::Residue(_) => "residue",
+            Products::TwoLimbs(_) | Products::ThreeLimbs(_) => "limbs",
             Products::Float(_) => "float",
         }
     }
@@ -210,7 +213,8 @@ impl CpuKeys {
     pub fn bootstrap_key_bytes(&self) -> usize {
         match &self.products {
             Products::Ntt(key) => key.memory_bytes(),
-            Products::Residue(key) => key.memory_bytes(),
+            Products::TwoLimbs(key) => key.memory_bytes(),
+            Products::ThreeLimbs(key) => key.memory_bytes(),
             Products::Float(key) => key.memory_bytes(),
         }
     }
@@ -431,7 +435,7 @@ impl CpuEngine {
 }
 
 /// Ciphertexts that go through one pass over the bootstrapping key together: their accumulators stay in cache.
-const GROUP: usize = 8;
+const GROUP: usize = 4;
 
 /// One thread's share of a batch.
 struct Share<'a> {
@@ -484,11 +488,9 @@ impl Share<'_> {
         let kernel = self.keys.kernel;
         match &self.keys.products {
             Products::Ntt(key) => key.kernel().run(NttShare(key, self)),
+            Products::TwoLimbs(key) => kernel.run(LimbShare(key, self)),
+            Products::ThreeLimbs(key) => kernel.run(LimbShare(key, self)),
             Products::Float(key) => kernel.run(FloatShare(key, self)),
-            Products::Residue(key) => {
-                // Keys of this kind exist for such kernels only.
-                kernel.run_ifma(ResidueShare(key, self));
-            }
         }
     }
 }
@@ -517,29 +519,37 @@ impl Task for FloatShare<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self(key, share) = self;
-        let mut scratch = FloatScratch::new(key);
+        let mut scratch = key.scratch();
         share.rotate(
             #[inline(always)]
             |index, exponent, accumulator, first| {
-                key.step(s, index, exponent, accumulator, &mut scratch, first);
+                if first {
+                    key.step::<S, true>(s, index, exponent, accumulator, &mut scratch);
+                } else {
+                    key.step::<S, false>(s, index, exponent, accumulator, &mut scratch);
+                }
             },
         );
     }
 }
 
-struct ResidueShare<'a>(&'a ResidueKey, Share<'a>);
+struct LimbShare<'a, const LIMBS: usize>(&'a LimbKey<LIMBS>, Share<'a>);
 
-impl IfmaTask for ResidueShare<'_> {
+impl<const LIMBS: usize> Task for LimbShare<'_, LIMBS> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Ifma>(self, s: S) {
+    fn run<S: Simd>(self, s: S) {
         let Self(key, share) = self;
-        let mut scratch = ResidueScratch::new(key);
+        let mut scratch = key.scratch();
         share.rotate(
             #[inline(always)]
             |index, exponent, accumulator, first| {
-                key.step(s, index, exponent, accumulator, &mut scratch, first);
+                if first {
+                    key.step::<S, true>(s, index, exponent, accumulator, &mut scratch);
+                } else {
+                    key.step::<S, false>(s, index, exponent, accumulator, &mut scratch);
+                }
             },
         );
     }

@@ -66,6 +66,16 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_storeu_pd(x[i..i + 4].as_mut_ptr(), v));
     }
     #[inline(always)]
+    unsafe fn load_at(self, x: *const f64) -> Self::F {
+        // SAFETY: the caller's; the token `self` exists only where the processor has these instructions.
+        unsafe { _mm256_loadu_pd(x) }
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, x: *mut f64, v: Self::F) {
+        // SAFETY: as in `load_at`.
+        unsafe { _mm256_storeu_pd(x, v) }
+    }
+    #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
         intrinsic!(_mm256_add_pd(a, b))
     }
@@ -109,6 +119,10 @@ impl Simd for Avx2 {
     fn small_int_to_f(self, a: Self::U) -> Self::F {
         let magic = self.splat(MAGIC);
         intrinsic!(_mm256_sub_pd(_mm256_castsi256_pd(_mm256_add_epi64(a, _mm256_castpd_si256(magic))), magic))
+    }
+    #[inline(always)]
+    fn bits(self, a: Self::F) -> Self::U {
+        intrinsic!(_mm256_castpd_si256(a))
     }
     #[inline(always)]
     fn to_int(self, a: Self::F) -> Self::U {
@@ -186,6 +200,10 @@ impl Simd for Avx2 {
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
         let below = self.below(a, b);
         intrinsic!(_mm256_blendv_epi8(b, a, below))
+    }
+    #[inline(always)]
+    fn min_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm256_min_epu32(a, b))
     }
     #[inline(always)]
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {

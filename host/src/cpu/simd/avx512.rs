@@ -1,27 +1,17 @@
-//! Eight lanes: AVX-512 F and DQ, and 52-bit multiply-accumulate where there.
+//! Eight lanes: AVX-512 F and DQ.
 
 #![allow(unsafe_code)]
 
-use super::{Ifma, IfmaTask, Simd, Task};
+use super::{Simd, Task};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX-512 F and DQ.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
-/// Proof that the processor has AVX-512 F, DQ and IFMA.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx512Ifma(());
-
 impl Avx512 {
     pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")).then_some(Self(()))
-    }
-}
-
-impl Avx512Ifma {
-    pub(crate) fn detect() -> Option<Self> {
-        Avx512::detect().filter(|_| is_x86_feature_detected!("avx512ifma")).map(|_| Self(()))
     }
 }
 
@@ -36,16 +26,6 @@ macro_rules! intrinsic {
 
 #[target_feature(enable = "avx512f,avx512dq")]
 fn with_avx512<T: Task>(token: Avx512, task: T) -> T::Output {
-    task.run(token)
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn with_ifma<T: Task>(token: Avx512Ifma, task: T) -> T::Output {
-    task.run(token)
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn ifma_with_ifma<T: IfmaTask>(token: Avx512Ifma, task: T) -> T::Output {
     task.run(token)
 }
 
@@ -82,216 +62,72 @@ fn transpose8(r: &mut [__m512d; 8]) {
     r[7] = _mm512_shuffle_f64x2::<ODD>(b3, b7);
 }
 
-macro_rules! implement {
-    ($token:ident, $run:ident) => {
-        impl Simd for $token {
-            const LANES: usize = 8;
-            type F = __m512d;
-            type U = __m512i;
+impl Simd for Avx512 {
+    const LANES: usize = 8;
+    type F = __m512d;
+    type U = __m512i;
 
-            #[inline(always)]
-            fn run<T: Task>(self, task: T) -> T::Output {
-                intrinsic!($run(self, task))
-            }
-
-            #[inline(always)]
-            fn splat(self, x: f64) -> Self::F {
-                intrinsic!(_mm512_set1_pd(x))
-            }
-            #[inline(always)]
-            fn load(self, x: &[f64], i: usize) -> Self::F {
-                intrinsic!(_mm512_loadu_pd(x[i..i + 8].as_ptr()))
-            }
-            #[inline(always)]
-            fn store(self, x: &mut [f64], i: usize, v: Self::F) {
-                intrinsic!(_mm512_storeu_pd(x[i..i + 8].as_mut_ptr(), v));
-            }
-            #[inline(always)]
-            fn add(self, a: Self::F, b: Self::F) -> Self::F {
-                intrinsic!(_mm512_add_pd(a, b))
-            }
-            #[inline(always)]
-            fn sub(self, a: Self::F, b: Self::F) -> Self::F {
-                intrinsic!(_mm512_sub_pd(a, b))
-            }
-            #[inline(always)]
-            fn mul(self, a: Self::F, b: Self::F) -> Self::F {
-                intrinsic!(_mm512_mul_pd(a, b))
-            }
-            #[inline(always)]
-            fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-                intrinsic!(_mm512_fmadd_pd(a, b, c))
-            }
-            #[inline(always)]
-            fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-                intrinsic!(_mm512_fnmadd_pd(a, b, c))
-            }
-            #[inline(always)]
-            fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-                intrinsic!(_mm512_fmsub_pd(a, b, c))
-            }
-            #[inline(always)]
-            fn round(self, a: Self::F) -> Self::F {
-                intrinsic!(_mm512_roundscale_pd::<0>(a))
-            }
-            #[inline(always)]
-            fn transpose(self, rows: &mut [Self::F; 8]) {
-                intrinsic!(transpose8(rows));
-            }
-            #[inline(always)]
-            fn small_int_to_f(self, a: Self::U) -> Self::F {
-                intrinsic!(_mm512_cvtepi64_pd(a))
-            }
-            #[inline(always)]
-            fn to_int(self, a: Self::F) -> Self::U {
-                // Out of range, 2^63 becomes the integer indefinite, 2^63: the value mod 2^64.
-                intrinsic!(_mm512_cvtpd_epi64(a))
-            }
-
-            #[inline(always)]
-            fn splat_u(self, x: u64) -> Self::U {
-                intrinsic!(_mm512_set1_epi64(x.cast_signed()))
-            }
-            #[inline(always)]
-            fn load_u(self, x: &[u64], i: usize) -> Self::U {
-                intrinsic!(_mm512_loadu_si512(x[i..i + 8].as_ptr().cast()))
-            }
-            #[inline(always)]
-            fn store_u(self, x: &mut [u64], i: usize, v: Self::U) {
-                intrinsic!(_mm512_storeu_si512(x[i..i + 8].as_mut_ptr().cast(), v));
-            }
-            #[inline(always)]
-            fn load_u32(self, x: &[u32], i: usize) -> Self::U {
-                intrinsic!(_mm512_cvtepu32_epi64(_mm256_loadu_si256(x[i..i + 8].as_ptr().cast())))
-            }
-            #[inline(always)]
-            fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_add_epi64(a, b))
-            }
-            #[inline(always)]
-            fn sub_u(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_sub_epi64(a, b))
-            }
-            #[inline(always)]
-            fn and_u(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_and_si512(a, b))
-            }
-            #[inline(always)]
-            fn or_u(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_or_si512(a, b))
-            }
-            #[inline(always)]
-            fn shl_u(self, a: Self::U, count: u32) -> Self::U {
-                intrinsic!(_mm512_sll_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
-            }
-            #[inline(always)]
-            fn shr_u(self, a: Self::U, count: u32) -> Self::U {
-                intrinsic!(_mm512_srl_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
-            }
-            #[inline(always)]
-            fn sar_u(self, a: Self::U, count: u32) -> Self::U {
-                intrinsic!(_mm512_sra_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
-            }
-            #[inline(always)]
-            fn low_halves(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_mask_shuffle_epi32::<_MM_PERM_CCAA>(a, 0xAAAA, b))
-            }
-            #[inline(always)]
-            fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_mul_epu32(a, b))
-            }
-            #[inline(always)]
-            fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_mul_epi32(a, b))
-            }
-            #[inline(always)]
-            fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_min_epu64(a, b))
-            }
-            #[inline(always)]
-            fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
-                intrinsic!(_mm512_mask_add_epi64(a, _mm512_cmplt_epu64_mask(x, y), a, c))
-            }
-            #[inline(always)]
-            fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
-                intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epu64_mask(x, y), a, c))
-            }
-            #[inline(always)]
-            fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
-                intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epi64_mask(x, y), a, c))
-            }
-            #[inline(always)]
-            fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
-                intrinsic!(_mm512_mask_mov_epi64(a, _mm512_cmpeq_epi64_mask(x, y), b))
-            }
-            #[inline(always)]
-            fn mul_u(self, a: Self::U, b: Self::U) -> Self::U {
-                intrinsic!(_mm512_mullo_epi64(a, b))
-            }
-            #[inline(always)]
-            fn transpose_u(self, rows: &mut [Self::U; 8]) {
-                let [a, b, c, d, e, f, g, h] = *rows;
-                intrinsic!({
-                    let mut r = [
-                        _mm512_castsi512_pd(a),
-                        _mm512_castsi512_pd(b),
-                        _mm512_castsi512_pd(c),
-                        _mm512_castsi512_pd(d),
-                        _mm512_castsi512_pd(e),
-                        _mm512_castsi512_pd(f),
-                        _mm512_castsi512_pd(g),
-                        _mm512_castsi512_pd(h),
-                    ];
-                    transpose8(&mut r);
-                    let [a, b, c, d, e, f, g, h] = r;
-                    *rows = [
-                        _mm512_castpd_si512(a),
-                        _mm512_castpd_si512(b),
-                        _mm512_castpd_si512(c),
-                        _mm512_castpd_si512(d),
-                        _mm512_castpd_si512(e),
-                        _mm512_castpd_si512(f),
-                        _mm512_castpd_si512(g),
-                        _mm512_castpd_si512(h),
-                    ];
-                });
-            }
-            #[inline(always)]
-            fn prefetch_far<T>(self, x: &[T], i: usize) {
-                // As `prefetch`.
-                intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
-            }
-            #[inline(always)]
-            fn prefetch<T>(self, x: &[T], i: usize) {
-                // A prefetch reads no memory that the program can observe, whatever the address.
-                intrinsic!(_mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(i).cast()));
-            }
-        }
-    };
-}
-
-implement!(Avx512, with_avx512);
-implement!(Avx512Ifma, with_ifma);
-
-impl Ifma for Avx512Ifma {
     #[inline(always)]
-    fn run_ifma<T: IfmaTask>(self, task: T) -> T::Output {
-        intrinsic!(ifma_with_ifma(self, task))
+    fn run<T: Task>(self, task: T) -> T::Output {
+        intrinsic!(with_avx512(self, task))
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f64) -> Self::F {
+        intrinsic!(_mm512_set1_pd(x))
     }
     #[inline(always)]
-    fn madd_low(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U {
-        intrinsic!(_mm512_madd52lo_epu64(c, a, b))
+    fn load(self, x: &[f64], i: usize) -> Self::F {
+        intrinsic!(_mm512_loadu_pd(x[i..i + 8].as_ptr()))
     }
     #[inline(always)]
-    fn madd_high(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U {
-        intrinsic!(_mm512_madd52hi_epu64(c, a, b))
+    fn store(self, x: &mut [f64], i: usize, v: Self::F) {
+        intrinsic!(_mm512_storeu_pd(x[i..i + 8].as_mut_ptr(), v));
     }
     #[inline(always)]
-    fn floor_to_int(self, a: Self::F) -> Self::U {
-        intrinsic!(_mm512_cvt_roundpd_epi64::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a))
+    unsafe fn load_at(self, x: *const f64) -> Self::F {
+        // SAFETY: the caller's; the token `self` exists only where the processor has these instructions.
+        unsafe { _mm512_loadu_pd(x) }
     }
     #[inline(always)]
-    fn int_to_f(self, a: Self::U) -> Self::F {
+    unsafe fn store_at(self, x: *mut f64, v: Self::F) {
+        // SAFETY: as in `load_at`.
+        unsafe { _mm512_storeu_pd(x, v) }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        intrinsic!(_mm512_add_pd(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        intrinsic!(_mm512_sub_pd(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        intrinsic!(_mm512_mul_pd(a, b))
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        intrinsic!(_mm512_fmadd_pd(a, b, c))
+    }
+    #[inline(always)]
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        intrinsic!(_mm512_fnmadd_pd(a, b, c))
+    }
+    #[inline(always)]
+    fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        intrinsic!(_mm512_fmsub_pd(a, b, c))
+    }
+    #[inline(always)]
+    fn round(self, a: Self::F) -> Self::F {
+        intrinsic!(_mm512_roundscale_pd::<0>(a))
+    }
+    #[inline(always)]
+    fn transpose(self, rows: &mut [Self::F; 8]) {
+        intrinsic!(transpose8(rows));
+    }
+    #[inline(always)]
+    fn small_int_to_f(self, a: Self::U) -> Self::F {
         intrinsic!(_mm512_cvtepi64_pd(a))
     }
     #[inline(always)]
@@ -299,7 +135,131 @@ impl Ifma for Avx512Ifma {
         intrinsic!(_mm512_castpd_si512(a))
     }
     #[inline(always)]
-    fn lanes_without(self, a: Self::U, b: Self::U) -> u8 {
-        intrinsic!(_mm512_testn_epi64_mask(a, b))
+    fn to_int(self, a: Self::F) -> Self::U {
+        // Out of range, 2^63 becomes the integer indefinite, 2^63: the value mod 2^64.
+        intrinsic!(_mm512_cvtpd_epi64(a))
+    }
+
+    #[inline(always)]
+    fn splat_u(self, x: u64) -> Self::U {
+        intrinsic!(_mm512_set1_epi64(x.cast_signed()))
+    }
+    #[inline(always)]
+    fn load_u(self, x: &[u64], i: usize) -> Self::U {
+        intrinsic!(_mm512_loadu_si512(x[i..i + 8].as_ptr().cast()))
+    }
+    #[inline(always)]
+    fn store_u(self, x: &mut [u64], i: usize, v: Self::U) {
+        intrinsic!(_mm512_storeu_si512(x[i..i + 8].as_mut_ptr().cast(), v));
+    }
+    #[inline(always)]
+    fn load_u32(self, x: &[u32], i: usize) -> Self::U {
+        intrinsic!(_mm512_cvtepu32_epi64(_mm256_loadu_si256(x[i..i + 8].as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_add_epi64(a, b))
+    }
+    #[inline(always)]
+    fn sub_u(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_sub_epi64(a, b))
+    }
+    #[inline(always)]
+    fn and_u(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_and_si512(a, b))
+    }
+    #[inline(always)]
+    fn or_u(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_or_si512(a, b))
+    }
+    #[inline(always)]
+    fn shl_u(self, a: Self::U, count: u32) -> Self::U {
+        intrinsic!(_mm512_sll_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+    }
+    #[inline(always)]
+    fn shr_u(self, a: Self::U, count: u32) -> Self::U {
+        intrinsic!(_mm512_srl_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+    }
+    #[inline(always)]
+    fn sar_u(self, a: Self::U, count: u32) -> Self::U {
+        intrinsic!(_mm512_sra_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+    }
+    #[inline(always)]
+    fn low_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_mask_shuffle_epi32::<_MM_PERM_CCAA>(a, 0xAAAA, b))
+    }
+    #[inline(always)]
+    fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_mul_epu32(a, b))
+    }
+    #[inline(always)]
+    fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_mul_epi32(a, b))
+    }
+    #[inline(always)]
+    fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_min_epu64(a, b))
+    }
+    #[inline(always)]
+    fn min_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_min_epu32(a, b))
+    }
+    #[inline(always)]
+    fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        intrinsic!(_mm512_mask_add_epi64(a, _mm512_cmplt_epu64_mask(x, y), a, c))
+    }
+    #[inline(always)]
+    fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epu64_mask(x, y), a, c))
+    }
+    #[inline(always)]
+    fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epi64_mask(x, y), a, c))
+    }
+    #[inline(always)]
+    fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
+        intrinsic!(_mm512_mask_mov_epi64(a, _mm512_cmpeq_epi64_mask(x, y), b))
+    }
+    #[inline(always)]
+    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_mullo_epi64(a, b))
+    }
+    #[inline(always)]
+    fn transpose_u(self, rows: &mut [Self::U; 8]) {
+        let [a, b, c, d, e, f, g, h] = *rows;
+        intrinsic!({
+            let mut r = [
+                _mm512_castsi512_pd(a),
+                _mm512_castsi512_pd(b),
+                _mm512_castsi512_pd(c),
+                _mm512_castsi512_pd(d),
+                _mm512_castsi512_pd(e),
+                _mm512_castsi512_pd(f),
+                _mm512_castsi512_pd(g),
+                _mm512_castsi512_pd(h),
+            ];
+            transpose8(&mut r);
+            let [a, b, c, d, e, f, g, h] = r;
+            *rows = [
+                _mm512_castpd_si512(a),
+                _mm512_castpd_si512(b),
+                _mm512_castpd_si512(c),
+                _mm512_castpd_si512(d),
+                _mm512_castpd_si512(e),
+                _mm512_castpd_si512(f),
+                _mm512_castpd_si512(g),
+                _mm512_castpd_si512(h),
+            ];
+        });
+    }
+    #[inline(always)]
+    fn prefetch_far<T>(self, x: &[T], i: usize) {
+        // As `prefetch`.
+        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, x: &[T], i: usize) {
+        // A prefetch reads no memory that the program can observe, whatever the address.
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(i).cast()));
     }
 }

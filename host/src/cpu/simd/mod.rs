@@ -7,16 +7,20 @@
 //! Only this folder holds unsafe code of the kernels. A new instruction set (NEON, SVE, RVV) is one more
 //! implementation; until then such processors run [`Portable`], which compilers turn into their baseline vectors.
 
+#![allow(unsafe_code)]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod points;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::{Avx512, Avx512Ifma};
+pub(crate) use avx512::Avx512;
+pub(crate) use points::{Complex, Points};
 pub(crate) use portable::Portable;
 
 /// Work to be compiled for an instruction set.
@@ -25,14 +29,6 @@ pub(crate) trait Task {
     type Output;
     /// Runs it; implementations are `#[inline(always)]`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
-}
-
-/// As [`Task`], for instruction sets with 52-bit multiply-accumulate.
-pub(crate) trait IfmaTask {
-    /// What it returns.
-    type Output;
-    /// Runs it; implementations are `#[inline(always)]`.
-    fn run<S: Ifma>(self, simd: S) -> Self::Output;
 }
 
 /// Lanes of `f64` and of `u64`. Integer operations wrap.
@@ -51,6 +47,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `x[i..i + LANES]`.
     fn load(self, x: &[f64], i: usize) -> Self::F;
     fn store(self, x: &mut [f64], i: usize, v: Self::F);
+    /// `LANES` doubles.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load_at(self, x: *const f64) -> Self::F;
+    /// # Safety
+    /// `LANES` doubles must be writable.
+    unsafe fn store_at(self, x: *mut f64, v: Self::F);
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
@@ -72,6 +76,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn transpose(self, rows: &mut [Self::F; 8]);
     /// Doubles of signed integers below 2^51 in magnitude.
     fn small_int_to_f(self, a: Self::U) -> Self::F;
+    /// The bits of doubles.
+    fn bits(self, a: Self::F) -> Self::U;
     /// Integers mod 2^64 of integral doubles within 2^63 in magnitude.
     fn to_int(self, a: Self::F) -> Self::U;
 
@@ -79,6 +85,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `x[i..i + LANES]`.
     fn load_u(self, x: &[u64], i: usize) -> Self::U;
     fn store_u(self, x: &mut [u64], i: usize, v: Self::U);
+    /// Adds to `x[i..i + LANES]`.
+    #[inline(always)]
+    fn add_to(self, x: &mut [u64], i: usize, v: Self::U) {
+        let x = &mut x[i..i + Self::LANES];
+        self.store_u(x, 0, self.add_u(self.load_u(x, 0), v));
+    }
     /// `x[i..i + LANES]`, widened without sign.
     fn load_u32(self, x: &[u32], i: usize) -> Self::U;
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
@@ -97,6 +109,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U;
     /// The smaller, unsigned.
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U;
+    /// The smaller of the lower and of the upper 32 bits, unsigned.
+    fn min_halves(self, a: Self::U, b: Self::U) -> Self::U;
     /// `a + c` in lanes where `x < y` unsigned, else `a`.
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// `a - c` in lanes where `x < y` unsigned, else `a`.
@@ -115,24 +129,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn prefetch_far<T>(self, x: &[T], i: usize);
 }
 
-/// 52-bit multiply-accumulate, for transforms modulo primes below 2^50.
-pub(crate) trait Ifma: Simd {
-    /// Compiles and runs a task with this instruction set.
-    fn run_ifma<T: IfmaTask>(self, task: T) -> T::Output;
-    /// `c` plus the low 52 bits of the product of the low 52 bits.
-    fn madd_low(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
-    /// `c` plus bits 52 to 103 of the product of the low 52 bits.
-    fn madd_high(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
-    /// Signed integers of doubles, rounded down.
-    fn floor_to_int(self, a: Self::F) -> Self::U;
-    /// Doubles of signed integers below 2^53 in magnitude.
-    fn int_to_f(self, a: Self::U) -> Self::F;
-    /// The bits of doubles.
-    fn bits(self, a: Self::F) -> Self::U;
-    /// Lanes in which `a & b` is zero, one bit each.
-    fn lanes_without(self, a: Self::U, b: Self::U) -> u8;
-}
-
 /// An instruction set that this processor has.
 #[derive(Clone, Copy)]
 pub(crate) enum Kernel {
@@ -141,8 +137,6 @@ pub(crate) enum Kernel {
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
-    #[cfg(target_arch = "x86_64")]
-    Avx512Ifma(Avx512Ifma),
 }
 
 impl Kernel {
@@ -151,7 +145,6 @@ impl Kernel {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            kernels.extend(Avx512Ifma::detect().map(Self::Avx512Ifma));
             kernels.extend(Avx512::detect().map(Self::Avx512));
             kernels.extend(Avx2::detect().map(Self::Avx2));
         }
@@ -166,8 +159,6 @@ impl Kernel {
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Ifma(_) => "avx512-ifma",
         }
     }
 
@@ -179,26 +170,6 @@ impl Kernel {
             Self::Avx2(s) => s.run(task),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(s) => s.run(task),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Ifma(s) => s.run(task),
-        }
-    }
-
-    /// Runs a task with this instruction set if it has 52-bit multiply-accumulate.
-    pub(crate) fn run_ifma<T: IfmaTask>(self, task: T) -> Option<T::Output> {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Ifma(s) => Some(s.run_ifma(task)),
-            _ => None,
-        }
-    }
-
-    /// Whether it has 52-bit multiply-accumulate.
-    pub(crate) fn has_ifma(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Ifma(_) => true,
-            _ => false,
         }
     }
 
@@ -210,8 +181,6 @@ impl Kernel {
             Self::Avx2(_) => Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => Avx512::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Ifma(_) => Avx512Ifma::LANES,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Four lanes in plain Rust: runs everywhere, and is the reference for the others.
 
+#![allow(unsafe_code)]
+
 use super::{Simd, Task};
 
 /// No instruction set beyond the target's baseline.
@@ -43,6 +45,16 @@ impl Simd for Portable {
     #[inline(always)]
     fn store(self, x: &mut [f64], i: usize, v: Self::F) {
         x[i..i + 4].copy_from_slice(&v);
+    }
+    #[inline(always)]
+    unsafe fn load_at(self, x: *const f64) -> Self::F {
+        // SAFETY: the caller's.
+        unsafe { x.cast::<[f64; 4]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, x: *mut f64, v: Self::F) {
+        // SAFETY: the caller's.
+        unsafe { x.cast::<[f64; 4]>().write(v) }
     }
     #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
@@ -95,6 +107,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn small_int_to_f(self, a: Self::U) -> Self::F {
         a.map(|a| a.cast_signed() as f64)
+    }
+    #[inline(always)]
+    fn bits(self, a: Self::F) -> Self::U {
+        a.map(f64::to_bits)
     }
     #[inline(always)]
     fn to_int(self, a: Self::F) -> Self::U {
@@ -163,6 +179,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U {
         map2(a, b, u64::min)
+    }
+    #[inline(always)]
+    fn min_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| (a & 0xFFFF_FFFF).min(b & 0xFFFF_FFFF) | (a >> 32).min(b >> 32) << 32)
     }
     #[inline(always)]
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {

@@ -1,0 +1,465 @@
+//! The exact multiplication: the key in limbs small enough that double precision gives every integer of a product.
+//!
+//! A step needs `S = sum over rows of digits * key` mod p, and from it `round(S 2^64 / p)` mod 2^64. Write
+//! `key = 2^33 sum_j k_j a^j` mod p, `|k_j| <= a/2` (a = 5 * 2^19 and three limbs for bases of 2^23, a = 2^32 and two for
+//! small ones). Then `S = 2^33 sum_j s_j a^j` mod p, with `s_j = sum over rows of digits * k_j` over the integers, and
+//! the transform gives `y_j = s_j + e_j` with an error `e_j` far below one half.
+//!
+//! # Rounding to the torus
+//! `2^64 / p = (1 + 2^-32) / (1 + 2^-96)`, so with S = 2^33 S' as an integer
+//!
+//! `S 2^64 / p = (2^33 + 2) S' - g`, `g = S' (1 + 2^-32) 2^-63 / (1 + 2^-96)`:
+//!
+//! the first part is an integer, of which only the value mod 2^64 matters; the second is small enough for a double. Its
+//! error stays below 2^-20 units of the last place, and coefficients for which that leaves two choices (one in 2^18) are
+//! settled in 128-bit integers. The factor 2^33 is there for this: with a factor of 1, (1 + 2^-32) S' would have a fraction
+//! of 32 bits beside an integer of 60.
+//!
+//! # Why the integers are right
+//! `docs/cpu-engine.md` has the figures. In short: errors of independent roundings give e_j a normal distribution of
+//! standard deviation [`LimbKey::predicted_error`], below 0.05. Every step checks all y_j: the nearest integer is within
+//! 1/4, and |y_j| < 2^50. A wrong integer needs an error of 3/4 in one of them, more than 15 standard deviations, while no
+//! other reaches 1/4 and betrays it. If the check fails (one step in thousands; digits made to do so, always), the step is
+//! undone and done again with the digits in two parts, whose worst-case error is *proven* to be below 1/4 when the key is
+//! loaded:
+//!
+//! `|e_j| <= c u sum over rows of |d_row| |k_row|`, `c = 2 F + 2 sqrt(2) R + 1 + 0.2 log2(N)`,
+//!
+//! u = 2^-53, norms being 2-norms over coefficients, F [`FftPlan::error_factor`](super::fft::FftPlan::error_factor) (once
+//! for the digits, once for the way back), 2 sqrt(2) R the 2 R roundings of a sum of R complex products in both parts, 1
+//! the rounding of the key's transform, which is computed in double-double precision, and 0.2 a level the error of its
+//! factors (parts within 2^-56). The forward error acts in the 2-norm, the products of norms come from Cauchy and
+//! Schwarz, and a coefficient is at most the mean of the absolute values of the points (1-norm), in which the error of the
+//! way back accumulates.
+
+use super::goldilocks;
+use super::simd::{Kernel, Simd, Task};
+use super::spectral::{self, Part, SpectralKey, SpectralScratch};
+use glovebox_golden::params::BootstrapParameters;
+
+/// `1.5 * 2^51`: added to a double within 2^50 in magnitude, it leaves twice the nearest half-integer in the low bits.
+const MAGIC: f64 = 3_377_699_720_527_872.0;
+/// Sign and exponent of sums with [`MAGIC`] of values within 2^50.
+const MAGIC_EXPONENT: u64 = 0x432;
+/// Bits of the fraction of g.
+const FRACTION: u32 = 20;
+/// The error of g that is allowed for, in units of 2^-20. Each y_j is within 1/4 of s_j (0.2 units in all), g stays below
+/// 2^30 (0.1 units for each of at most six roundings), and the sum with its magic number is rounded to a multiple of 1.
+const DOUBT: u64 = 2;
+/// `1.5 * 2^32 + 1/2`, and the error allowed for.
+const FRACTION_MAGIC: f64 = 6_442_450_944.5 + DOUBT as f64 / (1 << FRACTION) as f64;
+
+/// A standard deviation of errors at which a step is repeated once in hundreds: 1/4 is five of them.
+const MOST_ERROR: f64 = 0.05;
+
+/// A bootstrapping key in limbs, each in the transform domain and divided by the transform's gain.
+pub(crate) struct LimbKey<const LIMBS: usize> {
+    key: SpectralKey<LIMBS>,
+    predicted_error: f64,
+}
+
+/// a, the base of the limbs.
+const fn radix(limbs: usize) -> i64 {
+    if limbs == 3 { 5 << 19 } else { 1 << 32 }
+}
+
+/// `a * x`. The shifts are [`SHIFTS`], hidden from the compiler: it would make one product of them, which is slower.
+#[inline(always)]
+fn times_radix<S: Simd, const LIMBS: usize>(s: S, x: S::U, shifts: [u32; 2]) -> S::U {
+    if LIMBS == 3 { s.add_u(s.shl_u(x, shifts[0]), s.shl_u(x, shifts[1])) } else { s.shl_u(x, 32) }
+}
+
+/// `a = 2^21 + 2^19`.
+const SHIFTS: [u32; 2] = [21, 19];
+
+/// The limbs of a key coefficient: `2^-33 k` mod p, centred, in base a.
+fn limbs_of<const LIMBS: usize>(c: u64) -> [i64; LIMBS] {
+    // 2^-33 = -2^63, since 2^96 = -1.
+    let k = goldilocks::sub(0, goldilocks::mul(goldilocks::from_torus(c), 1 << 63));
+    let mut rest = if k > goldilocks::P / 2 { k.wrapping_sub(goldilocks::P).cast_signed() } else { k.cast_signed() };
+    let a = radix(LIMBS);
+    std::array::from_fn(|j| {
+        if j + 1 == LIMBS {
+            return rest;
+        }
+        let low = rest.rem_euclid(a);
+        let limb = if low > a / 2 { low - a } else { low };
+        rest = (rest - limb) / a;
+        limb
+    })
+}
+
+/// `round(2^64 S / p)` mod 2^64, `S = 2^33 sum_j s_j a^j`, `|s_j| < 2^62`.
+fn torus_of<const LIMBS: usize>(s: [i64; LIMBS]) -> u64 {
+    let p = i128::from(goldilocks::P);
+    let reduced = s.iter().rev().fold(0i128, |sum, &s| (sum * i128::from(radix(LIMBS)) + i128::from(s)).rem_euclid(p));
+    goldilocks::to_torus(goldilocks::mul(reduced as u64, 1 << 33))
+}
+
+/// Constants of the rounding.
+#[derive(Clone, Copy)]
+struct Rounding<S: Simd, const LIMBS: usize> {
+    magic: S::F,
+    fraction_magic: S::F,
+    /// `a^j (1 + 2^-32) 2^-63`.
+    weights: [S::F; LIMBS],
+    /// Takes back what the magic numbers add.
+    offset: S::U,
+    shifts: [u32; 2],
+}
+
+impl<S: Simd, const LIMBS: usize> Rounding<S, LIMBS> {
+    #[inline(always)]
+    fn new(s: S) -> Self {
+        let a = radix(LIMBS) as f64;
+        let scale = (1.0 + 2f64.powi(-32)) * 2f64.powi(-63);
+        let powers = (0..LIMBS as u32).fold(0u64, |sum, j| sum.wrapping_add(radix(LIMBS).cast_unsigned().wrapping_pow(j)));
+        let magic = MAGIC.to_bits().wrapping_mul(powers).wrapping_mul((1 << 32) + 1);
+        let fraction = FRACTION_MAGIC.to_bits() >> FRACTION;
+        Self {
+            magic: s.splat(MAGIC),
+            fraction_magic: s.splat(FRACTION_MAGIC),
+            weights: std::array::from_fn(|j| s.splat(scale * a.powi(j as i32))),
+            offset: s.splat_u(fraction.wrapping_sub(magic)),
+            shifts: std::hint::black_box(SHIFTS),
+        }
+    }
+
+    /// The rounded torus words, the bits of the sums with [`MAGIC`], and the fraction of g in the upper bits of the lower
+    /// half of each lane.
+    #[inline(always)]
+    fn round(&self, s: S, y: [S::F; LIMBS]) -> (S::U, [S::U; LIMBS], S::U) {
+        let mut bits = [self.offset; LIMBS];
+        for j in 0..LIMBS {
+            bits[j] = s.bits(s.add(y[j], self.magic));
+        }
+        let mut sum = bits[LIMBS - 1];
+        let mut g = s.mul(y[LIMBS - 1], self.weights[LIMBS - 1]);
+        for j in (0..LIMBS - 1).rev() {
+            sum = s.add_u(bits[j], times_radix::<S, LIMBS>(s, sum, self.shifts));
+            g = s.fma(y[j], self.weights[j], g);
+        }
+        let g = s.bits(s.add(g, self.fraction_magic));
+        let integer = s.add_u(s.add_u(sum, self.offset), s.shl_u(sum, 32));
+        (s.sub_u(integer, s.shr_u(g, FRACTION)), bits, s.shl_u(g, 32 - FRACTION))
+    }
+}
+
+/// Lanes whose rounding may be off: the lower half is at most this.
+const DOUBTFUL: u64 = 2 * DOUBT << (32 - FRACTION);
+
+/// The lanes of a vector.
+#[inline(always)]
+fn lanes<S: Simd>(s: S, v: S::U) -> [u64; 8] {
+    let mut lanes = [0; 8];
+    s.store_u(&mut lanes, 0, v);
+    lanes
+}
+
+/// Whether the lower half of a lane is at most [`DOUBTFUL`].
+fn doubtful(lane: u64) -> bool {
+    lane & 0xFFFF_FFFF <= DOUBTFUL
+}
+
+impl<const LIMBS: usize> LimbKey<LIMBS> {
+    /// Converts a key, if its products are expected to be exact.
+    pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64], kernel: Kernel) -> Option<Self> {
+        if !spectral::supports(parameters, kernel) {
+            return None;
+        }
+        // The largest norm of a limb polynomial.
+        let mut largest = 1f64;
+        for poly in standard.chunks_exact(parameters.ring_degree.0) {
+            let mut squares = [0f64; LIMBS];
+            for &c in poly {
+                for (square, limb) in squares.iter_mut().zip(limbs_of::<LIMBS>(c)) {
+                    *square += (limb as f64).powi(2);
+                }
+            }
+            largest = squares.into_iter().fold(largest, f64::max);
+        }
+        let largest = largest.sqrt();
+        let (rows, degree) = (parameters.pbs_level.0 * (parameters.glwe_dimension.0 + 1), parameters.ring_degree.0);
+        let base = 2f64.powi(parameters.pbs_base_log.0.cast_signed());
+        let deviation = (rows as f64).sqrt() * base / 12f64.sqrt() * largest;
+        let predicted_error = 2f64.powi(-53) * Self::error_growth(degree) * deviation;
+        // Uniform digits stay below 2^50 by a factor of eight standard deviations.
+        if predicted_error > MOST_ERROR || 8.0 * deviation > 2f64.powi(50) {
+            return None;
+        }
+        let gain = 1.0 / (degree / 2) as f64;
+        let key = SpectralKey::new(parameters, standard, kernel, |limb, c| limbs_of::<LIMBS>(c)[limb], gain);
+        // The bound for digits in two parts.
+        let factor = 2.0 * key.plan.error_factor()
+            + 2.0 * std::f64::consts::SQRT_2 * rows as f64
+            + 1.0
+            + 0.2 * f64::from(degree.ilog2());
+        let part = (2f64.powi(key.low_bits().cast_signed() - 1) + 1.0) * (degree as f64).sqrt();
+        let magnitude = rows as f64 * part * largest;
+        let exact = factor * 2f64.powi(-53) * magnitude < 0.25 && magnitude < 2f64.powi(50);
+        exact.then_some(Self { key, predicted_error })
+    }
+
+    /// The standard deviation of a product's error over that of the product, in units of 2^-53.
+    fn error_growth(degree: usize) -> f64 {
+        // Both transforms and the product: the variance of a level, measured (`errors_are_as_predicted`).
+        (0.7 * f64::from(degree.ilog2())).sqrt()
+    }
+
+    /// The predicted standard deviation of the error of the integers, for uniform digits.
+    pub(crate) fn predicted_error(&self) -> f64 {
+        self.predicted_error
+    }
+
+    pub(crate) fn scratch(&self) -> SpectralScratch {
+        self.key.scratch()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.key.memory_bytes()
+    }
+
+    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; with AHEAD, asks for the key of the next
+    /// index meanwhile.
+    #[inline(always)]
+    pub(crate) fn step<S: Simd, const AHEAD: bool>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut SpectralScratch,
+    ) {
+        let degree = self.key.degree;
+        let ahead = self.key.ahead::<AHEAD>(index);
+        self.key.transform_digits(s, exponent, accumulator, Part::All, scratch, &ahead);
+        let rounding = Rounding::<S, LIMBS>::new(s);
+        let mut done = 0;
+        let mut trusted = true;
+        while trusted && done < self.key.columns {
+            let poly = &mut accumulator[done * degree..(done + 1) * degree];
+            let (mut any, mut all, mut least) = (s.splat_u(0), s.splat_u(!0), s.splat_u(!0));
+            self.key.multiply_back(
+                s,
+                index,
+                done,
+                scratch,
+                &ahead,
+                #[inline(always)]
+                |i, y| {
+                    let (torus, bits, fraction) = rounding.round(s, y);
+                    for j in 0..LIMBS {
+                        any = s.or_u(any, bits[j]);
+                        all = s.and_u(all, bits[j]);
+                    }
+                    least = s.min_halves(least, fraction);
+                    s.add_to(poly, i, torus);
+                },
+            );
+            done += 1;
+            let (any, all) = (lanes(s, any), lanes(s, all));
+            for lane in 0..S::LANES {
+                trusted &= any[lane] & 1 == 0 && any[lane] >> 52 == MAGIC_EXPONENT && all[lane] >> 52 == MAGIC_EXPONENT;
+            }
+            if lanes(s, least)[..S::LANES].iter().any(|&lane| doubtful(lane)) {
+                self.again(s, index, done - 1, poly, scratch, Again::Settle);
+            }
+        }
+        if !trusted {
+            for column in 0..done {
+                let poly = &mut accumulator[column * degree..(column + 1) * degree];
+                self.again(s, index, column, poly, scratch, Again::Undo);
+            }
+            self.split_step(s, index, exponent, accumulator, scratch);
+        }
+    }
+}
+
+/// What a repeated product is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// Put doubtful lanes right.
+    Settle,
+    /// Take back what was added, settled lanes included.
+    Undo,
+}
+
+impl<const LIMBS: usize> LimbKey<LIMBS> {
+    /// Multiplies by a column once more, with the same bits.
+    #[cold]
+    #[inline(never)]
+    fn again<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        column: usize,
+        poly: &mut [u64],
+        scratch: &mut SpectralScratch,
+        what: Again,
+    ) {
+        struct Repeat<'a, const LIMBS: usize>(
+            &'a LimbKey<LIMBS>,
+            usize,
+            usize,
+            &'a mut [u64],
+            &'a mut SpectralScratch,
+            Again,
+        );
+        impl<const LIMBS: usize> Task for Repeat<'_, LIMBS> {
+            type Output = ();
+
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) {
+                let Self(key, index, column, poly, scratch, what) = self;
+                let rounding = Rounding::<S, LIMBS>::new(s);
+                key.key.multiply_back(
+                    s,
+                    index,
+                    column,
+                    scratch,
+                    &key.key.ahead::<false>(index),
+                    #[inline(always)]
+                    |i, y| {
+                        let (torus, _, fraction) = rounding.round(s, y);
+                        let (torus, fraction) = (lanes(s, torus), lanes(s, fraction));
+                        let mut exact = [[0.0; 8]; LIMBS];
+                        for j in 0..LIMBS {
+                            s.store(&mut exact[j], 0, y[j]);
+                        }
+                        for (lane, c) in poly[i..i + S::LANES].iter_mut().enumerate() {
+                            let settled = if doubtful(fraction[lane]) {
+                                torus_of::<LIMBS>(exact.map(|y| y[lane].round_ties_even() as i64))
+                            } else {
+                                torus[lane]
+                            };
+                            *c = match what {
+                                Again::Settle => c.wrapping_add(settled.wrapping_sub(torus[lane])),
+                                Again::Undo => c.wrapping_sub(settled),
+                            };
+                        }
+                    },
+                );
+            }
+        }
+        s.run(Repeat(self, index, column, poly, scratch, what));
+    }
+
+    /// The step for any digits: in two parts.
+    #[cold]
+    #[inline(never)]
+    fn split_step<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut SpectralScratch,
+    ) {
+        struct Split<'a, const LIMBS: usize>(
+            &'a LimbKey<LIMBS>,
+            usize,
+            u32,
+            &'a mut [u64],
+            &'a mut SpectralScratch,
+        );
+        impl<const LIMBS: usize> Task for Split<'_, LIMBS> {
+            type Output = ();
+
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) {
+                let Self(key, index, exponent, accumulator, scratch) = self;
+                let (ahead, degree) = (key.key.ahead::<false>(index), key.key.degree);
+                let mut sums = vec![[0i64; LIMBS]; accumulator.len()];
+                for part in [Part::Low, Part::High] {
+                    let shift = if part == Part::High { key.key.low_bits() } else { 0 };
+                    key.key.transform_digits(s, exponent, accumulator, part, scratch, &ahead);
+                    for (column, sums) in sums.chunks_exact_mut(degree).enumerate() {
+                        key.key.multiply_back(
+                            s,
+                            index,
+                            column,
+                            scratch,
+                            &ahead,
+                            #[inline(always)]
+                            |i, y| {
+                                for j in 0..LIMBS {
+                                    let mut lanes = [0.0; 8];
+                                    s.store(&mut lanes, 0, y[j]);
+                                    for (sum, y) in sums[i..i + S::LANES].iter_mut().zip(lanes) {
+                                        sum[j] += (y.round_ties_even() as i64) << shift;
+                                    }
+                                }
+                            },
+                        );
+                    }
+                }
+                for (c, sum) in accumulator.iter_mut().zip(sums) {
+                    *c = c.wrapping_add(torus_of(sum));
+                }
+            }
+        }
+        s.run(Split(self, index, exponent, accumulator, scratch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::simd::Kernel;
+    use glovebox_golden::params::{self, BootstrapParameters, LweDimension};
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    fn words(count: usize, rng: &mut ChaCha20Rng) -> Vec<u64> {
+        (0..count).map(|_| rng.next_u64()).collect()
+    }
+
+    /// The products of one step, `[column][limb][N]`.
+    struct Products<'a, const LIMBS: usize>(&'a LimbKey<LIMBS>, &'a [u64], Part);
+
+    impl<const LIMBS: usize> Task for Products<'_, LIMBS> {
+        type Output = Vec<f64>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<f64> {
+            let Self(LimbKey { key, .. }, accumulator, part) = self;
+            let (mut scratch, ahead) = (key.scratch(), key.ahead::<false>(0));
+            key.transform_digits(s, 77, accumulator, part, &mut scratch, &ahead);
+            let mut products = vec![0.0; LIMBS * accumulator.len()];
+            for (column, products) in products.chunks_exact_mut(LIMBS * key.degree).enumerate() {
+                key.multiply_back(s, 0, column, &mut scratch, &ahead, |i, y| {
+                    for j in 0..LIMBS {
+                        s.store(products, j * key.degree + i, y[j]);
+                    }
+                });
+            }
+            products
+        }
+    }
+
+    #[test]
+    fn errors_are_as_predicted() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let p = BootstrapParameters { lwe_dimension: LweDimension(1), ..params::CPU_KS_PBS_TUNIFORM_2M128.bootstrap };
+        for kernel in Kernel::available() {
+            let (mut squares, mut count, mut most) = ([0.0; 3], 0.0, 0f64);
+            let mut predicted = 0f64;
+            for _ in 0..20 {
+                let key = LimbKey::<3>::new(&p, &words(p.bootstrap_key_len(), &mut rng), kernel).expect("in bounds");
+                predicted = key.predicted_error();
+                let products = kernel.run(Products(&key, &words(p.glwe_len(), &mut rng), Part::All));
+                for (i, products) in products.chunks_exact(p.ring_degree.0).enumerate() {
+                    for y in products {
+                        let error = y - y.round_ties_even();
+                        squares[i % 3] += error * error;
+                        most = most.max(error.abs());
+                    }
+                }
+                count += 2.0 * p.ring_degree.0 as f64;
+            }
+            let errors = squares.map(|s| (s / count).sqrt());
+            println!("{}: {errors:?} at most {most}, predicted {predicted}", kernel.name());
+            assert!(errors.iter().all(|e| (0.8..1.1).contains(&(e / predicted))), "{}: {errors:?}", kernel.name());
+        }
+    }
+}
