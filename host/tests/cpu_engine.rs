@@ -141,10 +141,8 @@ fn named_sets_every_word_equals_golden_in_every_kernel() {
         let golden = golden_batch(&p, (&ksk, &bsk), &inputs, &luts, &[0]);
         for kernel in kernels() {
             let keys = CpuKeys::with_kernel(&p, &ksk, &bsk, Precision::Exact, kernel).unwrap();
-            if kernel == "avx512-ifma" {
-                assert_eq!(keys.multiplication_name(), "residue", "{} lies within the bound", set.name);
-                assert!(keys.bootstrap_key_bytes() <= 2 * 8 * p.bootstrap_key_len() + (8 << 20));
-            }
+            assert_eq!(keys.multiplication_name(), "limbs", "{} is expected to be exact", set.name);
+            assert!(keys.bootstrap_key_bytes() <= 3 * 8 * p.bootstrap_key_len() + (8 << 20));
             assert!(run(&keys, 2, 1, &inputs, &luts, &[0]) == golden, "{} {keys:?}", set.name);
         }
     }

@@ -28,8 +28,9 @@ pub(crate) fn transform<S: Simd>(
                     let k = integer(c);
                     let high = k as f64;
                     point[2 * part * S::LANES + lane] = high * gain;
-                    // |k - high| is at most 2^10: exact, and 2^63 as a double does not leave i128.
-                    point[(2 * part + 1) * S::LANES + lane] = (i128::from(k) - high as i128) as f64 * gain;
+                    // Small integers are doubles; |k - high| is at most 2^10: exact, and 2^63 as a double does not leave i128.
+                    let low = if k.unsigned_abs() < 1 << 53 { 0.0 } else { (i128::from(k) - high as i128) as f64 };
+                    point[(2 * part + 1) * S::LANES + lane] = low * gain;
                 }
             }
         }

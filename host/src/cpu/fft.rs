@@ -8,8 +8,8 @@
 //!
 //! So every block has its own factors, no twist is needed, and inverse passes mirror forward ones. First radix-4 (or one
 //! radix-2) passes over memory, then one pass over squares of LANES x LANES points: a radix-LANES step between vectors,
-//! a transpose, and another within. Results stay in the order of that pass, since products do not care:
-//! `[square][re LANES^2, im LANES^2]`. The inverse leaves out the factor 1/M; it comes in three parts, so that products are
+//! a transpose, and another within. Points lie in blocks of such squares, `[square][re LANES^2, im LANES^2]`, and results
+//! stay in the order of that pass, since products do not care. The inverse leaves out the factor 1/M; it comes in three parts, so that products are
 //! formed square by square just before the first, and results used where the last leaves them.
 //!
 //! Rounding: [`FftPlan::error_factor`].
@@ -132,6 +132,13 @@ impl FftPlan {
     /// Complex points, N/2.
     pub(crate) fn points(&self) -> usize {
         self.points
+    }
+
+    /// The factors of a square: of the step between vectors and of that within.
+    #[inline(always)]
+    pub(crate) fn square_factors(&self, square: usize, lanes: usize) -> (&[f64], &[f64]) {
+        let (outer, inner) = (2 * lanes - 2, 2 * lanes * lanes - 2 * lanes);
+        (&self.square_outer[square * outer..][..outer], &self.square_inner[square * inner..][..inner])
     }
 
     /// Squares of a transform.
@@ -335,53 +342,85 @@ fn inverse_step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: i
     }
 }
 
-/// Transforms the real coefficients `x`, which serve as working memory, to `out`; `worked` hears of the work
-/// done, in vectors times levels, which is [`FftPlan::work`] in all.
+/// Calls `step` with the index of every vector of a run in blocked order, of the given length; after each block, `worked`.
 #[inline(always)]
-pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f64], worked: impl Fn(usize)) {
-    let points = plan.points;
-    let (re, im) = x.split_at_mut(points);
-    let (re, im) = (&mut re[..points], &mut im[..points]);
-    for pass in &plan.passes {
-        let h = pass.distance;
-        let blocks = re.chunks_exact_mut(pass.radix * h).zip(im.chunks_exact_mut(pass.radix * h));
-        for ((re, im), factors) in blocks.zip(pass.factors.chunks_exact(2 * pass.radix - 2)) {
-            if pass.radix == 4 {
-                let mut points = Points::<_, 4>::new(re, im);
-                let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
-                for i in (0..h).step_by(S::LANES) {
-                    let x = points.load(s, i);
-                    let x = [
-                        x[0],
-                        multiply(s, x[1], w[0]),
-                        multiply(s, x[2], w[1]),
-                        multiply(s, x[3], w[2]),
-                    ];
-                    points.store(s, i, dft4(s, x));
-                    worked(8);
-                }
-            } else {
-                let mut points = Points::<_, 2>::new(re, im);
-                let w = broadcast(s, factors, 0);
-                for i in (0..h).step_by(S::LANES) {
-                    let [a, b] = points.load(s, i);
+fn for_blocks<S: Simd>(run: usize, mut step: impl FnMut(usize), worked: impl Fn()) {
+    let size = S::LANES * S::LANES;
+    for block in (0..run).step_by(2 * size) {
+        for v in (0..size).step_by(S::LANES) {
+            step(block + v);
+        }
+        worked();
+    }
+}
+
+/// Transforms the real coefficients `x` to `out`: square i to place `first + i * rows`. `work` is as long as `x`.
+/// `worked` hears of the work done, in vectors times levels, which is [`FftPlan::work`] in all.
+#[inline(always)]
+pub(crate) fn forward<S: Simd>(
+    s: S,
+    plan: &FftPlan,
+    x: &[f64],
+    work: &mut [f64],
+    out: &mut [f64],
+    (first, rows): (usize, usize),
+    worked: impl Fn(usize),
+) {
+    let (lanes, size) = (S::LANES, S::LANES * S::LANES);
+    match plan.passes.first() {
+        Some(pass) if pass.radix == 4 => {
+            let (points, mut blocks) = (Points::<_, 4>::natural::<S>(x), Points::<_, 4>::blocked::<S>(&mut *work));
+            let w = radix4_factors(s, &pass.factors);
+            for_blocks::<S>(
+                2 * pass.distance,
+                #[inline(always)]
+                |i| blocks.store(s, i, radix4(s, points.load(s, natural::<S>(i)), w)),
+                #[inline(always)]
+                || worked(8 * lanes),
+            );
+        }
+        Some(pass) => {
+            let (points, mut blocks) = (Points::<_, 2>::natural::<S>(x), Points::<_, 2>::blocked::<S>(&mut *work));
+            let w = broadcast(s, &pass.factors, 0);
+            for_blocks::<S>(
+                2 * pass.distance,
+                #[inline(always)]
+                |i| {
+                    let [a, b] = points.load(s, natural::<S>(i));
                     let b = multiply(s, b, w);
-                    points.store(s, i, [add(s, a, b), sub(s, a, b)]);
-                    worked(2);
-                }
-            }
+                    blocks.store(s, i, [add(s, a, b), sub(s, a, b)]);
+                },
+                #[inline(always)]
+                || worked(2 * lanes),
+            );
+        }
+        // One block, whose order is natural.
+        None => work.copy_from_slice(x),
+    }
+    for pass in plan.passes.iter().skip(1) {
+        for (x, factors) in work.chunks_exact_mut(8 * pass.distance).zip(pass.factors.chunks_exact(6)) {
+            let mut points = Points::<_, 4>::blocked::<S>(x);
+            let w = radix4_factors(s, factors);
+            for_blocks::<S>(
+                2 * pass.distance,
+                #[inline(always)]
+                |i| {
+                    let y = radix4(s, points.load(s, i), w);
+                    points.store(s, i, y);
+                },
+                #[inline(always)]
+                || worked(8 * lanes),
+            );
         }
     }
-    let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let factors =
-        plan.square_outer.chunks_exact(2 * lanes - 2).zip(plan.square_inner.chunks_exact(2 * size - 2 * lanes));
-    let squares = out.chunks_exact_mut(2 * size).zip(re.chunks_exact(size).zip(im.chunks_exact(size)));
-    for ((out, (re, im)), (outer, inner)) in squares.zip(factors) {
+    for (square, x) in work.chunks_exact(2 * size).enumerate() {
+        let (outer, inner) = plan.square_factors(square, lanes);
+        let out = &mut out[(first + square * rows) * 2 * size..][..2 * size];
         worked(2 * lanes * lanes.ilog2() as usize);
         let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
         for j in 0..lanes {
-            a[j] = s.load(re, j * lanes);
-            b[j] = s.load(im, j * lanes);
+            a[j] = s.load(x, j * lanes);
+            b[j] = s.load(x, size + j * lanes);
         }
         step(
             s,
@@ -406,19 +445,24 @@ pub(crate) fn forward<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], out: &mut [f
     }
 }
 
-/// The first of the three parts of the inverse transform: the points of one square, in `re` and `im`, to `x`.
+/// The index in natural order of the point at i of a run in blocked order.
+#[inline(always)]
+fn natural<S: Simd>(i: usize) -> usize {
+    let size = S::LANES * S::LANES;
+    i / (2 * size) * size + i % size
+}
+
+/// The first of the three parts of the inverse transform, for one square, whose factors are given: the points in `re` and
+/// `im` to its block of the working memory.
 #[inline(always)]
 pub(crate) fn inverse_square<S: Simd>(
     s: S,
-    plan: &FftPlan,
-    square: usize,
+    (outer, inner): (&[f64], &[f64]),
     re: &mut [S::F; 8],
     im: &mut [S::F; 8],
-    x: &mut [f64],
+    block: &mut [f64],
 ) {
     let (lanes, size) = (S::LANES, S::LANES * S::LANES);
-    let outer = &plan.square_outer[square * (2 * lanes - 2)..][..2 * lanes - 2];
-    let inner = &plan.square_inner[square * (2 * size - 2 * lanes)..][..2 * size - 2 * lanes];
     inverse_step(
         s,
         re,
@@ -435,122 +479,156 @@ pub(crate) fn inverse_square<S: Simd>(
         #[inline(always)]
         |j| broadcast(s, outer, j),
     );
-    let (x_re, x_im) = x.split_at_mut(plan.points);
-    let (x_re, x_im) = (&mut x_re[square * size..][..size], &mut x_im[square * size..][..size]);
     for j in 0..lanes {
-        s.store(x_re, j * lanes, re[j]);
-        s.store(x_im, j * lanes, im[j]);
+        s.store(block, j * lanes, re[j]);
+        s.store(block, size + j * lanes, im[j]);
     }
 }
 
 /// The second part, in place: all passes but the last. `worked` as in [`forward`].
 #[inline(always)]
-pub(crate) fn inverse_passes<S: Simd>(s: S, plan: &FftPlan, x: &mut [f64], worked: impl Fn(usize)) {
-    let (re, im) = x.split_at_mut(plan.points);
+pub(crate) fn inverse_passes<S: Simd>(s: S, plan: &FftPlan, work: &mut [f64], worked: impl Fn(usize)) {
+    // Only the first pass of a plan, the last one here, may have radix 2.
     for pass in plan.passes.iter().skip(1).rev() {
-        let h = pass.distance;
-        let blocks = re.chunks_exact_mut(4 * h).zip(im.chunks_exact_mut(4 * h));
-        // Only the first pass of a plan, the last one here, may have radix 2.
-        for ((re, im), factors) in blocks.zip(pass.factors.chunks_exact(6)) {
-            let mut points = Points::new(re, im);
-            let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
-            for i in (0..h).step_by(S::LANES) {
-                let y = inverse_radix4(s, points.load(s, i), w);
-                points.store(s, i, y);
-                worked(8);
-            }
+        for (x, factors) in work.chunks_exact_mut(8 * pass.distance).zip(pass.factors.chunks_exact(6)) {
+            let mut points = Points::<_, 4>::blocked::<S>(x);
+            let w = radix4_factors(s, factors);
+            for_blocks::<S>(
+                2 * pass.distance,
+                #[inline(always)]
+                |i| {
+                    let x = inverse_radix4(s, points.load(s, i), w);
+                    points.store(s, i, x);
+                },
+                #[inline(always)]
+                || worked(8 * S::LANES),
+            );
         }
     }
 }
 
-/// The last part, for COUNT transforms together: `sink(i, x)` gets coefficients i to i + LANES of each, times M, every
-/// i once.
+/// The last part, for COUNT transforms together: `update(i, x, c)` gets coefficients i to i + LANES of each, times M, and
+/// those words of `words`, and returns what is to stand in their place. It is called for every vector of `words` once.
 #[inline(always)]
 pub(crate) fn inverse_last<S: Simd, const COUNT: usize>(
     s: S,
     plan: &FftPlan,
-    x: [&[f64]; COUNT],
-    mut sink: impl FnMut(usize, [S::F; COUNT]),
+    work: [&[f64]; COUNT],
+    words: &mut [u64],
+    mut update: impl FnMut(usize, [S::F; COUNT], S::U) -> S::U,
     worked: impl Fn(usize),
 ) {
-    let points = plan.points;
-    let Some(pass) = plan.passes.first() else {
-        for i in (0..2 * points).step_by(S::LANES) {
-            let mut y = [s.splat(0.0); COUNT];
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = s.load(x, i);
-            }
-            sink(i, y);
-        }
-        return;
-    };
-    let (h, factors) = (pass.distance, &pass.factors);
     let zero = s.splat(0.0);
-    if pass.radix == 4 {
-        let x = halves::<COUNT, 4>(x, points);
-        let w = [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)];
-        for i in (0..h).step_by(S::LANES) {
-            let mut y = [[(zero, zero); 4]; COUNT];
-            for l in 0..COUNT {
-                y[l] = inverse_radix4(s, x[l].load(s, i), w);
-            }
-            for j in 0..4 {
-                sink_point(i + j * h, points, &y, j, &mut sink);
-            }
-            worked(8 * COUNT);
+    match plan.passes.first() {
+        Some(pass) if pass.radix == 4 => {
+            let points = work.map(Points::<_, 4>::blocked::<S>);
+            let mut words = Points::<_, 4>::natural::<S>(words);
+            let w = radix4_factors(s, &pass.factors);
+            for_blocks::<S>(
+                2 * pass.distance,
+                #[inline(always)]
+                |i| {
+                    let mut x = [[(zero, zero); 4]; COUNT];
+                    for l in 0..COUNT {
+                        x[l] = inverse_radix4(s, points[l].load(s, i), w);
+                    }
+                    update_words(s, &x, plan.points, pass.distance, natural::<S>(i), &mut words, &mut update);
+                },
+                #[inline(always)]
+                || worked(8 * COUNT * S::LANES),
+            );
         }
-    } else {
-        let x = halves::<COUNT, 2>(x, points);
-        let w = broadcast(s, factors, 0);
-        for i in (0..h).step_by(S::LANES) {
-            let mut y = [[(zero, zero); 2]; COUNT];
-            for l in 0..COUNT {
-                let [a, b] = x[l].load(s, i);
-                y[l] = [add(s, a, b), multiply_conjugate(s, sub(s, a, b), w)];
-            }
-            for j in 0..2 {
-                sink_point(i + j * h, points, &y, j, &mut sink);
-            }
-            worked(2 * COUNT);
+        Some(pass) => {
+            let points = work.map(Points::<_, 2>::blocked::<S>);
+            let mut words = Points::<_, 2>::natural::<S>(words);
+            let w = broadcast(s, &pass.factors, 0);
+            for_blocks::<S>(
+                2 * pass.distance,
+                #[inline(always)]
+                |i| {
+                    let mut x = [[(zero, zero); 2]; COUNT];
+                    for l in 0..COUNT {
+                        let [a, b] = points[l].load(s, i);
+                        x[l] = [add(s, a, b), multiply_conjugate(s, sub(s, a, b), w)];
+                    }
+                    update_words(s, &x, plan.points, pass.distance, natural::<S>(i), &mut words, &mut update);
+                },
+                #[inline(always)]
+                || worked(2 * COUNT * S::LANES),
+            );
+        }
+        None => {
+            let points = work.map(Points::<_, 1>::blocked::<S>);
+            let mut words = Points::<_, 1>::natural::<S>(words);
+            for_blocks::<S>(
+                2 * plan.points,
+                #[inline(always)]
+                |i| {
+                    let mut x = [[(zero, zero); 1]; COUNT];
+                    for l in 0..COUNT {
+                        x[l] = points[l].load(s, i);
+                    }
+                    update_words(s, &x, plan.points, plan.points, natural::<S>(i), &mut words, &mut update);
+                },
+                || (),
+            );
         }
     }
 }
 
-/// The points of transforms, real parts in the first half of each.
-fn halves<const COUNT: usize, const RADIX: usize>(x: [&[f64]; COUNT], points: usize) -> [Points<&[f64], RADIX>; COUNT] {
-    x.map(|x| {
-        let (re, im) = x.split_at(points);
-        Points::new(re, im)
-    })
-}
-
-/// Hands over point j of every transform, which is coefficients i and `points + i`. (Not `y.map`: it is not inlined.)
+/// Updates the words at i of every run, `distance` apart, with the points there of every transform.
 #[inline(always)]
-fn sink_point<F: Copy, const RADIX: usize, const COUNT: usize>(
-    i: usize,
+fn update_words<S: Simd, const COUNT: usize, const RADIX: usize>(
+    s: S,
+    x: &[[Complex<S>; RADIX]; COUNT],
     points: usize,
-    y: &[[(F, F); RADIX]; COUNT],
-    j: usize,
-    sink: &mut impl FnMut(usize, [F; COUNT]),
+    distance: usize,
+    i: usize,
+    words: &mut Points<&mut [u64], RADIX>,
+    update: &mut impl FnMut(usize, [S::F; COUNT], S::U) -> S::U,
 ) {
-    let (mut re, mut im) = ([y[0][j].0; COUNT], [y[0][j].1; COUNT]);
-    for l in 1..COUNT {
-        (re[l], im[l]) = y[l][j];
+    for j in 0..RADIX {
+        // Not `x.map`: it is not inlined.
+        let (mut re, mut im) = ([x[0][j].0; COUNT], [x[0][j].1; COUNT]);
+        for l in 1..COUNT {
+            (re[l], im[l]) = x[l][j];
+        }
+        let at = j * distance + i;
+        words.update(
+            s,
+            j,
+            0,
+            i,
+            #[inline(always)]
+            |c| update(at, re, c),
+        );
+        words.update(
+            s,
+            j,
+            1,
+            i,
+            #[inline(always)]
+            |c| update(points + at, im, c),
+        );
     }
-    sink(i, re);
-    sink(points + i, im);
+}
+
+#[inline(always)]
+fn radix4_factors<S: Simd>(s: S, factors: &[f64]) -> [Complex<S>; 3] {
+    [broadcast(s, factors, 0), broadcast(s, factors, 1), broadcast(s, factors, 2)]
+}
+
+/// A radix-4 step.
+#[inline(always)]
+fn radix4<S: Simd>(s: S, x: [Complex<S>; 4], w: [Complex<S>; 3]) -> [Complex<S>; 4] {
+    dft4(s, [x[0], multiply(s, x[1], w[0]), multiply(s, x[2], w[1]), multiply(s, x[3], w[2])])
 }
 
 /// A radix-4 step back, times 4.
 #[inline(always)]
 fn inverse_radix4<S: Simd>(s: S, y: [Complex<S>; 4], w: [Complex<S>; 3]) -> [Complex<S>; 4] {
     let x = inverse_dft4(s, y);
-    [
-        x[0],
-        multiply_conjugate(s, x[1], w[0]),
-        multiply_conjugate(s, x[2], w[1]),
-        multiply_conjugate(s, x[3], w[2]),
-    ]
+    [x[0], multiply_conjugate(s, x[1], w[0]), multiply_conjugate(s, x[2], w[1]), multiply_conjugate(s, x[3], w[2])]
 }
 
 #[cfg(test)]
@@ -590,10 +668,11 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> Vec<f64> {
             let degree = self.a.len();
             let (mut fa, mut fb) = (vec![0.0; degree], vec![0.0; degree]);
-            forward(s, self.plan, &mut self.a.to_vec(), &mut fa, |_| ());
-            forward(s, self.plan, &mut self.b.to_vec(), &mut fb, |_| ());
-            let (mut x, size) = (vec![0.0; degree], S::LANES * S::LANES);
-            for square in 0..self.plan.squares() {
+            let (mut work, size) = (vec![0.0; degree], S::LANES * S::LANES);
+            forward(s, self.plan, self.a, &mut work, &mut fa, (0, 1), |_| ());
+            forward(s, self.plan, self.b, &mut work, &mut fb, (0, 1), |_| ());
+            for (square, block) in work.chunks_exact_mut(2 * size).enumerate() {
+                let factors = self.plan.square_factors(square, S::LANES);
                 let (mut re, mut im) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
                 for j in 0..S::LANES {
                     let at = |f: &[f64]| {
@@ -602,11 +681,22 @@ mod tests {
                     };
                     (re[j], im[j]) = multiply(s, at(&fa), at(&fb));
                 }
-                inverse_square(s, self.plan, square, &mut re, &mut im, &mut x);
+                inverse_square(s, factors, &mut re, &mut im, block);
             }
-            inverse_passes(s, self.plan, &mut x, |_| ());
-            let mut out = vec![0.0; degree];
-            inverse_last(s, self.plan, [&x], |i, [y]| s.store(&mut out, i, y), |_| ());
+            inverse_passes(s, self.plan, &mut work, |_| ());
+            let (mut out, mut words) = (vec![0.0; degree], vec![1; degree]);
+            inverse_last(
+                s,
+                self.plan,
+                [&work],
+                &mut words,
+                |i, [x], c| {
+                    s.store(&mut out, i, x);
+                    s.add_u(c, c)
+                },
+                |_| (),
+            );
+            assert!(words.iter().all(|&w| w == 2), "every word updated once");
             out
         }
     }

@@ -52,11 +52,12 @@ impl FloatKey {
                 column,
                 scratch,
                 &ahead,
+                poly,
                 #[inline(always)]
-                |i, [x]| {
+                |_, [x], c| {
                     let fraction = s.sub(x, s.round(x));
                     let product = s.to_int(s.mul(fraction, torus));
-                    s.add_to(poly, i, product);
+                    s.add_u(c, product)
                 },
             );
         }

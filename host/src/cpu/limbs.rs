@@ -37,10 +37,15 @@ use super::simd::{Kernel, Simd, Task};
 use super::spectral::{self, Part, SpectralKey, SpectralScratch};
 use glovebox_golden::params::BootstrapParameters;
 
-/// `1.5 * 2^51`: added to a double within 2^50 in magnitude, it leaves twice the nearest half-integer in the low bits.
-const MAGIC: f64 = 3_377_699_720_527_872.0;
-/// Sign and exponent of sums with [`MAGIC`] of values within 2^50.
-const MAGIC_EXPONENT: u64 = 0x432;
+/// The unit of products: a power of two, so that integers up to 2^50 lie below 1.
+const UNIT: f64 = 1.0 / (1u64 << 50) as f64;
+/// Added to a double below 1 in magnitude, it leaves twice its nearest half-integer number of units in the low bits.
+const MAGIC: f64 = 3.0;
+/// The bit of half a unit: set where a product is further than a quarter from an integer.
+const HALF: u64 = 1;
+/// Bits of sums with [`MAGIC`] that are zero for products below 1 in magnitude: in `[2, 4)`, sign and exponent are 0x400.
+/// Other signs and exponents have one of them set, except for a sum of zero.
+const OUT_OF_RANGE: u64 = 0xBFF << 52;
 /// Bits of the fraction of g.
 const FRACTION: u32 = 20;
 /// The error of g that is allowed for, in units of 2^-20. Each y_j is within 1/4 of s_j (0.2 units in all), g stays below
@@ -101,7 +106,7 @@ fn torus_of<const LIMBS: usize>(s: [i64; LIMBS]) -> u64 {
 struct Rounding<S: Simd, const LIMBS: usize> {
     magic: S::F,
     fraction_magic: S::F,
-    /// `a^j (1 + 2^-32) 2^-63`.
+    /// `a^j (1 + 2^-32) 2^-63`, over [`UNIT`].
     weights: [S::F; LIMBS],
     /// Takes back what the magic numbers add.
     offset: S::U,
@@ -112,8 +117,9 @@ impl<S: Simd, const LIMBS: usize> Rounding<S, LIMBS> {
     #[inline(always)]
     fn new(s: S) -> Self {
         let a = radix(LIMBS) as f64;
-        let scale = (1.0 + 2f64.powi(-32)) * 2f64.powi(-63);
-        let powers = (0..LIMBS as u32).fold(0u64, |sum, j| sum.wrapping_add(radix(LIMBS).cast_unsigned().wrapping_pow(j)));
+        let scale = (1.0 + 2f64.powi(-32)) * 2f64.powi(-63) / UNIT;
+        let powers =
+            (0..LIMBS as u32).fold(0u64, |sum, j| sum.wrapping_add(radix(LIMBS).cast_unsigned().wrapping_pow(j)));
         let magic = MAGIC.to_bits().wrapping_mul(powers).wrapping_mul((1 << 32) + 1);
         let fraction = FRACTION_MAGIC.to_bits() >> FRACTION;
         Self {
@@ -156,6 +162,11 @@ fn lanes<S: Simd>(s: S, v: S::U) -> [u64; 8] {
     lanes
 }
 
+/// The integer that a product stands for.
+fn integer(y: f64) -> i64 {
+    (y / UNIT).round_ties_even() as i64
+}
+
 /// Whether the lower half of a lane is at most [`DOUBTFUL`].
 fn doubtful(lane: u64) -> bool {
     lane & 0xFFFF_FFFF <= DOUBTFUL
@@ -187,7 +198,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         if predicted_error > MOST_ERROR || 8.0 * deviation > 2f64.powi(50) {
             return None;
         }
-        let gain = 1.0 / (degree / 2) as f64;
+        let gain = UNIT / (degree / 2) as f64;
         let key = SpectralKey::new(parameters, standard, kernel, |limb, c| limbs_of::<LIMBS>(c)[limb], gain);
         // The bound for digits in two parts.
         let factor = 2.0 * key.plan.error_factor()
@@ -238,29 +249,26 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         let mut trusted = true;
         while trusted && done < self.key.columns {
             let poly = &mut accumulator[done * degree..(done + 1) * degree];
-            let (mut any, mut all, mut least) = (s.splat_u(0), s.splat_u(!0), s.splat_u(!0));
+            let (mut any, mut least) = (s.splat_u(0), s.splat_u(!0));
             self.key.multiply_back(
                 s,
                 index,
                 done,
                 scratch,
                 &ahead,
+                poly,
                 #[inline(always)]
-                |i, y| {
+                |_, y, c| {
                     let (torus, bits, fraction) = rounding.round(s, y);
                     for j in 0..LIMBS {
                         any = s.or_u(any, bits[j]);
-                        all = s.and_u(all, bits[j]);
                     }
                     least = s.min_halves(least, fraction);
-                    s.add_to(poly, i, torus);
+                    s.add_u(c, torus)
                 },
             );
             done += 1;
-            let (any, all) = (lanes(s, any), lanes(s, all));
-            for lane in 0..S::LANES {
-                trusted &= any[lane] & 1 == 0 && any[lane] >> 52 == MAGIC_EXPONENT && all[lane] >> 52 == MAGIC_EXPONENT;
-            }
+            trusted = lanes(s, any)[..S::LANES].iter().all(|lane| lane & (HALF | OUT_OF_RANGE) == 0);
             if lanes(s, least)[..S::LANES].iter().any(|&lane| doubtful(lane)) {
                 self.again(s, index, done - 1, poly, scratch, Again::Settle);
             }
@@ -318,17 +326,18 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
                     column,
                     scratch,
                     &key.key.ahead::<false>(index),
+                    poly,
                     #[inline(always)]
-                    |i, y| {
+                    |_, y, c| {
                         let (torus, _, fraction) = rounding.round(s, y);
-                        let (torus, fraction) = (lanes(s, torus), lanes(s, fraction));
+                        let (torus, fraction, mut c) = (lanes(s, torus), lanes(s, fraction), lanes(s, c));
                         let mut exact = [[0.0; 8]; LIMBS];
                         for j in 0..LIMBS {
                             s.store(&mut exact[j], 0, y[j]);
                         }
-                        for (lane, c) in poly[i..i + S::LANES].iter_mut().enumerate() {
+                        for (lane, c) in c[..S::LANES].iter_mut().enumerate() {
                             let settled = if doubtful(fraction[lane]) {
-                                torus_of::<LIMBS>(exact.map(|y| y[lane].round_ties_even() as i64))
+                                torus_of::<LIMBS>(exact.map(|y| integer(y[lane])))
                             } else {
                                 torus[lane]
                             };
@@ -337,6 +346,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
                                 Again::Undo => c.wrapping_sub(settled),
                             };
                         }
+                        s.load_u(&c, 0)
                     },
                 );
             }
@@ -355,13 +365,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         accumulator: &mut [u64],
         scratch: &mut SpectralScratch,
     ) {
-        struct Split<'a, const LIMBS: usize>(
-            &'a LimbKey<LIMBS>,
-            usize,
-            u32,
-            &'a mut [u64],
-            &'a mut SpectralScratch,
-        );
+        struct Split<'a, const LIMBS: usize>(&'a LimbKey<LIMBS>, usize, u32, &'a mut [u64], &'a mut SpectralScratch);
         impl<const LIMBS: usize> Task for Split<'_, LIMBS> {
             type Output = ();
 
@@ -373,22 +377,25 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
                 for part in [Part::Low, Part::High] {
                     let shift = if part == Part::High { key.key.low_bits() } else { 0 };
                     key.key.transform_digits(s, exponent, accumulator, part, scratch, &ahead);
-                    for (column, sums) in sums.chunks_exact_mut(degree).enumerate() {
+                    let columns = sums.chunks_exact_mut(degree).zip(accumulator.chunks_exact_mut(degree));
+                    for (column, (sums, poly)) in columns.enumerate() {
                         key.key.multiply_back(
                             s,
                             index,
                             column,
                             scratch,
                             &ahead,
+                            poly,
                             #[inline(always)]
-                            |i, y| {
+                            |i, y, c| {
                                 for j in 0..LIMBS {
                                     let mut lanes = [0.0; 8];
                                     s.store(&mut lanes, 0, y[j]);
                                     for (sum, y) in sums[i..i + S::LANES].iter_mut().zip(lanes) {
-                                        sum[j] += (y.round_ties_even() as i64) << shift;
+                                        sum[j] += integer(y) << shift;
                                     }
                                 }
+                                c
                             },
                         );
                     }
@@ -427,10 +434,12 @@ mod tests {
             key.transform_digits(s, 77, accumulator, part, &mut scratch, &ahead);
             let mut products = vec![0.0; LIMBS * accumulator.len()];
             for (column, products) in products.chunks_exact_mut(LIMBS * key.degree).enumerate() {
-                key.multiply_back(s, 0, column, &mut scratch, &ahead, |i, y| {
+                let mut words = vec![0; key.degree];
+                key.multiply_back(s, 0, column, &mut scratch, &ahead, &mut words, |i, y, c| {
                     for j in 0..LIMBS {
-                        s.store(products, j * key.degree + i, y[j]);
+                        s.store(products, j * key.degree + i, s.mul(y[j], s.splat(1.0 / UNIT)));
                     }
+                    c
                 });
             }
             products

@@ -29,8 +29,8 @@ use glovebox_golden::GoldenError;
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey};
 use glovebox_golden::params::BootstrapParameters;
 use keyswitch::KeyswitchRows;
-use memory::AlignedVec;
 use limbs::LimbKey;
+use memory::AlignedVec;
 use simd::{Kernel, Simd, Task};
 use std::num::NonZeroUsize;
 

@@ -23,9 +23,11 @@ pub(crate) struct SpectralKey<const LIMBS: usize> {
 
 /// Working memory of one step.
 pub(crate) struct SpectralScratch {
-    /// Digits of one row, `[level][N]`, then the products of one column, `[limb][N]`.
+    /// Digits of one row, `[level][N]`.
+    digits: AlignedVec<f64>,
+    /// Points of one row, then those of one column's products, `[limb][N]`.
     work: AlignedVec<f64>,
-    /// Transformed digits, `[row][N]`.
+    /// Transformed digits, `[square][row][re LANES^2, im LANES^2]`.
     spectra: AlignedVec<f64>,
 }
 
@@ -67,7 +69,8 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
 
     pub(crate) fn scratch(&self) -> SpectralScratch {
         SpectralScratch {
-            work: AlignedVec::zeroed(self.gadget.level.max(LIMBS) * self.degree),
+            digits: AlignedVec::zeroed(self.gadget.level * self.degree),
+            work: AlignedVec::zeroed(LIMBS * self.degree),
             spectra: AlignedVec::zeroed(self.rows() * self.degree),
         }
     }
@@ -107,11 +110,11 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         scratch: &mut SpectralScratch,
         ahead: &Ahead<'_, f64, AHEAD>,
     ) {
-        let (degree, columns) = (self.degree, self.columns);
-        let SpectralScratch { work, spectra } = scratch;
+        let (degree, columns, rows) = (self.degree, self.columns, self.rows());
+        let SpectralScratch { digits, work, spectra } = scratch;
         for (row, poly) in accumulator.chunks_exact(degree).enumerate() {
-            difference_digits(s, poly, exponent, self.gadget, work, degree);
-            for (level, digits) in work.chunks_exact_mut(degree).take(self.gadget.level).enumerate() {
+            difference_digits(s, poly, exponent, self.gadget, digits, degree);
+            for (level, digits) in digits.chunks_exact_mut(degree).enumerate() {
                 if part != Part::All {
                     let unit = f64::from(1u32 << self.low_bits());
                     for d in digits.iter_mut() {
@@ -124,7 +127,9 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
                     s,
                     &self.plan,
                     digits,
-                    &mut spectra[row * degree..(row + 1) * degree],
+                    &mut work[..degree],
+                    spectra,
+                    (row, rows),
                     #[inline(always)]
                     |units| ahead.worked(s, units),
                 );
@@ -132,8 +137,8 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         }
     }
 
-    /// Multiplies the transformed digits by a column of the key and transforms back: `sink(i, x)` gets coefficients i to
-    /// i + LANES of every limb's product.
+    /// Multiplies the transformed digits by a column of the key and transforms back: `update(i, x, c)` gets coefficients i
+    /// to i + LANES of every limb's product, and those of `poly`, and returns what is to stand in their place.
     #[inline(always)]
     pub(crate) fn multiply_back<S: Simd, const AHEAD: bool>(
         &self,
@@ -142,19 +147,23 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         column: usize,
         scratch: &mut SpectralScratch,
         ahead: &Ahead<'_, f64, AHEAD>,
-        sink: impl FnMut(usize, [S::F; LIMBS]),
+        poly: &mut [u64],
+        update: impl FnMut(usize, [S::F; LIMBS], S::U) -> S::U,
     ) {
         let (degree, rows, size) = (self.degree, self.rows(), S::LANES * S::LANES);
-        let SpectralScratch { work, spectra } = scratch;
+        let SpectralScratch { work, spectra, .. } = scratch;
         let start = index * self.ggsw_len() + column * rows * LIMBS * degree;
         let key = &self.spectra[start..start + rows * LIMBS * degree];
         let square_work = 2 * S::LANES * S::LANES.ilog2() as usize;
-        for (square, key) in key.chunks_exact(LIMBS * rows * 2 * size).enumerate() {
-            for (key, work) in key.chunks_exact(rows * 2 * size).zip(work.chunks_exact_mut(degree)) {
+        let len = rows * 2 * size;
+        for square in 0..self.plan.squares() {
+            let factors = self.plan.square_factors(square, S::LANES);
+            let digits = &spectra[square * len..][..len];
+            for limb in 0..LIMBS {
+                let key = &key[(square * LIMBS + limb) * len..][..len];
                 let (mut re, mut im) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
                 for row in 0..rows {
-                    let digits = &spectra[row * degree + square * 2 * size..][..2 * size];
-                    let key = &key[row * 2 * size..][..2 * size];
+                    let (digits, key) = (&digits[row * 2 * size..][..2 * size], &key[row * 2 * size..][..2 * size]);
                     for j in 0..S::LANES {
                         let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
                         let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
@@ -166,11 +175,12 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
                         (re[j], im[j]) = (s.fnma(e, l, re[j]), s.fma(e, k, im[j]));
                     }
                 }
-                fft::inverse_square(s, &self.plan, square, &mut re, &mut im, work);
+                let block = &mut work[limb * degree + square * 2 * size..][..2 * size];
+                fft::inverse_square(s, factors, &mut re, &mut im, block);
                 ahead.worked(s, square_work);
             }
         }
-        for work in work.chunks_exact_mut(degree).take(LIMBS) {
+        for work in work.chunks_exact_mut(degree) {
             fft::inverse_passes(
                 s,
                 &self.plan,
@@ -187,7 +197,8 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
             s,
             &self.plan,
             products,
-            sink,
+            poly,
+            update,
             #[inline(always)]
             |units| ahead.worked(s, units),
         );

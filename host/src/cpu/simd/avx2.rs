@@ -76,6 +76,16 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_pd(x, v) }
     }
     #[inline(always)]
+    unsafe fn load_u_at(self, x: *const u64) -> Self::U {
+        // SAFETY: as in `load_at`.
+        unsafe { _mm256_loadu_si256(x.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store_u_at(self, x: *mut u64, v: Self::U) {
+        // SAFETY: as in `load_at`.
+        unsafe { _mm256_storeu_si256(x.cast(), v) }
+    }
+    #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
         intrinsic!(_mm256_add_pd(a, b))
     }

@@ -95,6 +95,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_pd(x, v) }
     }
     #[inline(always)]
+    unsafe fn load_u_at(self, x: *const u64) -> Self::U {
+        // SAFETY: as in `load_at`.
+        unsafe { _mm512_loadu_si512(x.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store_u_at(self, x: *mut u64, v: Self::U) {
+        // SAFETY: as in `load_at`.
+        unsafe { _mm512_storeu_si512(x.cast(), v) }
+    }
+    #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
         intrinsic!(_mm512_add_pd(a, b))
     }

@@ -55,6 +55,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` doubles must be writable.
     unsafe fn store_at(self, x: *mut f64, v: Self::F);
+    /// # Safety
+    /// `LANES` words must be readable.
+    unsafe fn load_u_at(self, x: *const u64) -> Self::U;
+    /// # Safety
+    /// `LANES` words must be writable.
+    unsafe fn store_u_at(self, x: *mut u64, v: Self::U);
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
@@ -85,12 +91,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `x[i..i + LANES]`.
     fn load_u(self, x: &[u64], i: usize) -> Self::U;
     fn store_u(self, x: &mut [u64], i: usize, v: Self::U);
-    /// Adds to `x[i..i + LANES]`.
-    #[inline(always)]
-    fn add_to(self, x: &mut [u64], i: usize, v: Self::U) {
-        let x = &mut x[i..i + Self::LANES];
-        self.store_u(x, 0, self.add_u(self.load_u(x, 0), v));
-    }
     /// `x[i..i + LANES]`, widened without sign.
     fn load_u32(self, x: &[u32], i: usize) -> Self::U;
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U;

@@ -57,6 +57,16 @@ impl Simd for Portable {
         unsafe { x.cast::<[f64; 4]>().write(v) }
     }
     #[inline(always)]
+    unsafe fn load_u_at(self, x: *const u64) -> Self::U {
+        // SAFETY: the caller's.
+        unsafe { x.cast::<[u64; 4]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store_u_at(self, x: *mut u64, v: Self::U) {
+        // SAFETY: the caller's.
+        unsafe { x.cast::<[u64; 4]>().write(v) }
+    }
+    #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
         map2(a, b, |a, b| a + b)
     }
