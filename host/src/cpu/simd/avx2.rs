@@ -137,10 +137,6 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_storeu_si256(x[i..i + 4].as_mut_ptr().cast(), v));
     }
     #[inline(always)]
-    fn load_u32(self, x: &[u32], i: usize) -> Self::U {
-        intrinsic!(_mm256_cvtepu32_epi64(_mm_loadu_si128(x[i..i + 4].as_ptr().cast())))
-    }
-    #[inline(always)]
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
         intrinsic!(_mm256_add_epi64(a, b))
     }
@@ -204,9 +200,8 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_blendv_epi8(a, b, _mm256_cmpeq_epi64(x, y)))
     }
     #[inline(always)]
-    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U {
-        let cross = self.add_u(self.mul32_u(self.shr_u(a, 32), b), self.mul32_u(a, self.shr_u(b, 32)));
-        self.add_u(self.mul32_u(a, b), self.shl_u(cross, 32))
+    fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm256_add_epi32(c, _mm256_madd_epi16(a, b)))
     }
     #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {
