@@ -45,6 +45,7 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     const LANES: usize = 4;
+    const SHIFTS_SIGNED: bool = false;
     type F = __m256d;
     type U = __m256i;
 
@@ -127,6 +128,12 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn splat_u(self, x: u64) -> Self::U {
         intrinsic!(_mm256_set1_epi64x(x.cast_signed()))
+    }
+    #[inline(always)]
+    fn splat_at(self, x: &[u64], i: usize) -> Self::U {
+        // As a word, the compiler would extend its low half's sign ahead of a product, in scalar registers: three operations
+        // for one.
+        intrinsic!(_mm256_castpd_si256(_mm256_broadcast_sd(&f64::from_bits(x[i]))))
     }
     #[inline(always)]
     fn load_u(self, x: &[u64], i: usize) -> Self::U {

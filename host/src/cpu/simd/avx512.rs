@@ -90,6 +90,7 @@ macro_rules! implement {
     ($token:ident, $run:ident) => {
         impl Simd for $token {
             const LANES: usize = 8;
+            const SHIFTS_SIGNED: bool = true;
             type F = __m512d;
             type U = __m512i;
 

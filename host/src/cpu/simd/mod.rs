@@ -39,6 +39,8 @@ pub(crate) trait IfmaTask {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Lanes of a vector: 4 or 8.
     const LANES: usize;
+    /// Whether `sar_u` takes no more operations than `shr_u`.
+    const SHIFTS_SIGNED: bool;
     /// `LANES` doubles.
     type F: Copy;
     /// `LANES` words.
@@ -76,6 +78,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn to_int(self, a: Self::F) -> Self::U;
 
     fn splat_u(self, x: u64) -> Self::U;
+    /// `x[i]` in every lane; for words in memory that only products read.
+    #[inline(always)]
+    fn splat_at(self, x: &[u64], i: usize) -> Self::U {
+        self.splat_u(x[i])
+    }
     /// `x[i..i + LANES]`.
     fn load_u(self, x: &[u64], i: usize) -> Self::U;
     fn store_u(self, x: &mut [u64], i: usize, v: Self::U);

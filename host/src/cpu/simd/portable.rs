@@ -48,6 +48,7 @@ fn baseline_madd16(c: [u64; 4], a: [u64; 4], b: [u64; 4]) -> [u64; 4] {
 
 impl Simd for Portable {
     const LANES: usize = 4;
+    const SHIFTS_SIGNED: bool = true;
     type F = [f64; 4];
     type U = [u64; 4];
 
