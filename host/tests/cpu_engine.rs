@@ -273,6 +273,85 @@ fn keyswitch_of_every_modulus_equals_golden_in_every_kernel() {
     }
 }
 
+/// Bases whose digits take one part, two, three and four, at every number of bits around the parts' edges; words of keys
+/// and ciphertexts at the ends of the ranges of limbs and digits.
+#[test]
+fn keyswitch_of_every_base_equals_golden_in_every_kernel() {
+    let mut rng = ChaCha20Rng::seed_from_u64(19);
+    let ends = [
+        0,
+        u64::MAX,
+        1 << 63,
+        (1 << 63) - 1,
+        (1 << 63) + 1,
+        0x8000_8000_8000_8000,
+        0x7FFF_7FFF_7FFF_8000,
+        0x7FFF_7FFF_7FFF_7FFF,
+        0x8080_8080_8080_8080,
+        0x7F7F_7F7F_7F7F_7F80,
+    ];
+    for (base_log, level, modulus_log2) in [
+        (1, 1, 64),
+        (1, 21, 21),
+        (3, 5, 64),
+        (7, 3, 64),
+        (8, 1, 64),
+        (8, 4, 32),
+        (9, 2, 64),
+        (15, 1, 21),
+        (16, 3, 64),
+        (17, 1, 32),
+        (24, 2, 64),
+        (25, 1, 40),
+        (32, 1, 64),
+        (32, 1, 32),
+        (31, 2, 64),
+    ] {
+        let p = BootstrapParameters {
+            lwe_dimension: LweDimension(17),
+            ks_base_log: DecompositionBaseLog(base_log),
+            ks_level: DecompositionLevelCount(level),
+            ks_modulus_log2: modulus_log2,
+            ..params::TOY_INSECURE.bootstrap
+        };
+        let (random, bsk) = random_keys(&p, &mut rng);
+        let unit = 64 - modulus_log2;
+        let count = 10;
+        let random_inputs = words(count * (p.big_lwe_dimension().0 + 1), &mut rng);
+        for (key_end, input_end) in [(false, false), (true, false), (false, true), (true, true)] {
+            // At ends, a ciphertext is of one word throughout, and a row of the key too.
+            let ksk: Vec<u64> = random
+                .words()
+                .iter()
+                .enumerate()
+                .map(|(i, &w)| if key_end { ends[i / 18 / 97 % ends.len()] >> unit << unit } else { w })
+                .collect();
+            let ksk = KeyswitchKey::from_words(&p, ksk).unwrap();
+            let big = p.big_lwe_dimension().0 + 1;
+            let inputs: Vec<u64> = random_inputs
+                .iter()
+                .enumerate()
+                .map(|(i, &w)| if input_end { ends[i / big % ends.len()] } else { w })
+                .collect();
+            let evaluator = Evaluator::new(p, ksk.clone(), &bsk).unwrap();
+            let golden: Vec<u64> = inputs
+                .chunks(big)
+                .flat_map(|i| evaluator.keyswitch(&LweCiphertext::from_words(i.to_vec())).unwrap().into_words())
+                .collect();
+            for kernel in kernels() {
+                let keys = CpuKeys::with_kernel(&p, &ksk, &bsk, Precision::Exact, kernel).unwrap();
+                for (batch, threads) in [(count, 1), (3, 2), (1, 1)] {
+                    let mut outputs = vec![0; count * 18];
+                    for (inputs, outputs) in inputs.chunks(batch * big).zip(outputs.chunks_mut(batch * 18)) {
+                        engine(threads).keyswitch(&keys, inputs, outputs).unwrap();
+                    }
+                    assert!(outputs == golden, "{keys:?}, base 2^{base_log}, batch {batch}, {threads} threads");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn transforms_equal_golden_in_every_kernel() {
     let mut rng = ChaCha20Rng::seed_from_u64(17);

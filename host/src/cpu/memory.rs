@@ -16,7 +16,6 @@ const HUGE_PAGE: usize = 2 << 20;
 
 /// Plain numbers: every bit pattern is a value, and zero bytes are the value zero.
 pub(crate) trait Plain: Copy + Default + Send + Sync + 'static {}
-impl Plain for u32 {}
 impl Plain for u64 {}
 impl Plain for f64 {}
 

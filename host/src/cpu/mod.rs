@@ -292,8 +292,9 @@ impl CpuEngine {
         }
         let digits = keys.keyswitch.digits(inputs);
         // Every thread takes a range of columns of all ciphertexts, so that each key word is read once in all.
-        let tiles_each = small.div_ceil(keyswitch::TILE).div_ceil(self.threads.get());
-        let columns_each = tiles_each * keyswitch::TILE;
+        let width = keys.keyswitch.tile_columns();
+        let tiles_each = small.div_ceil(width).div_ceil(self.threads.get());
+        let columns_each = tiles_each * width;
         let mut parts: Vec<(usize, Vec<&mut [u64]>)> =
             (0..small.div_ceil(columns_each)).map(|part| (part * tiles_each, Vec::with_capacity(count))).collect();
         for output in outputs.chunks_exact_mut(small) {

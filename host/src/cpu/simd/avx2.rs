@@ -45,6 +45,7 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     const LANES: usize = 4;
+    const SHIFTS_SIGNED: bool = false;
     type F = __m256d;
     type U = __m256i;
 
@@ -153,16 +154,18 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_set1_epi64x(x.cast_signed()))
     }
     #[inline(always)]
+    fn splat_at(self, x: &[u64], i: usize) -> Self::U {
+        // As a word, the compiler would extend its low half's sign ahead of a product, in scalar registers: three operations
+        // for one.
+        intrinsic!(_mm256_castpd_si256(_mm256_broadcast_sd(&f64::from_bits(x[i]))))
+    }
+    #[inline(always)]
     fn load_u(self, x: &[u64], i: usize) -> Self::U {
         intrinsic!(_mm256_loadu_si256(x[i..i + 4].as_ptr().cast()))
     }
     #[inline(always)]
     fn store_u(self, x: &mut [u64], i: usize, v: Self::U) {
         intrinsic!(_mm256_storeu_si256(x[i..i + 4].as_mut_ptr().cast(), v));
-    }
-    #[inline(always)]
-    fn load_u32(self, x: &[u32], i: usize) -> Self::U {
-        intrinsic!(_mm256_cvtepu32_epi64(_mm_loadu_si128(x[i..i + 4].as_ptr().cast())))
     }
     #[inline(always)]
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
@@ -228,13 +231,8 @@ impl Simd for Avx2 {
         self.sub_u(a, self.and_u(c, intrinsic!(_mm256_cmpgt_epi64(y, x))))
     }
     #[inline(always)]
-    fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
-        intrinsic!(_mm256_blendv_epi8(a, b, _mm256_cmpeq_epi64(x, y)))
-    }
-    #[inline(always)]
-    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U {
-        let cross = self.add_u(self.mul32_u(self.shr_u(a, 32), b), self.mul32_u(a, self.shr_u(b, 32)));
-        self.add_u(self.mul32_u(a, b), self.shl_u(cross, 32))
+    fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm256_add_epi32(c, _mm256_madd_epi16(a, b)))
     }
     #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {

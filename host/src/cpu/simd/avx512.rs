@@ -1,17 +1,21 @@
-//! Eight lanes: AVX-512 F and DQ.
+//! Eight lanes: AVX-512 F, DQ and BW.
 
 #![allow(unsafe_code)]
 
 use super::{Simd, Task};
 use std::arch::x86_64::*;
 
-/// Proof that the processor has AVX-512 F and DQ.
+/// Proof that the processor has AVX-512 F, DQ and BW.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
 impl Avx512 {
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")).then_some(Self(()))
+        // Nothing has DQ without BW, but each is asked for.
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512bw"))
+        .then_some(Self(()))
     }
 }
 
@@ -24,12 +28,12 @@ macro_rules! intrinsic {
     }};
 }
 
-#[target_feature(enable = "avx512f,avx512dq")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw")]
 fn with_avx512<T: Task>(token: Avx512, task: T) -> T::Output {
     task.run(token)
 }
 
-#[target_feature(enable = "avx512f,avx512dq")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw")]
 #[inline]
 fn transpose8(r: &mut [__m512d; 8]) {
     const EVEN: i32 = 0b10_00_10_00;
@@ -64,6 +68,7 @@ fn transpose8(r: &mut [__m512d; 8]) {
 
 impl Simd for Avx512 {
     const LANES: usize = 8;
+    const SHIFTS_SIGNED: bool = true;
     type F = __m512d;
     type U = __m512i;
 
@@ -163,10 +168,6 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_storeu_si512(x[i..i + 8].as_mut_ptr().cast(), v));
     }
     #[inline(always)]
-    fn load_u32(self, x: &[u32], i: usize) -> Self::U {
-        intrinsic!(_mm512_cvtepu32_epi64(_mm256_loadu_si256(x[i..i + 8].as_ptr().cast())))
-    }
-    #[inline(always)]
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U {
         intrinsic!(_mm512_add_epi64(a, b))
     }
@@ -227,12 +228,8 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_mask_sub_epi64(a, _mm512_cmplt_epi64_mask(x, y), a, c))
     }
     #[inline(always)]
-    fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U {
-        intrinsic!(_mm512_mask_mov_epi64(a, _mm512_cmpeq_epi64_mask(x, y), b))
-    }
-    #[inline(always)]
-    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U {
-        intrinsic!(_mm512_mullo_epi64(a, b))
+    fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_add_epi32(c, _mm512_madd_epi16(a, b)))
     }
     #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {

@@ -35,6 +35,8 @@ pub(crate) trait Task {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Lanes of a vector: 4 or 8.
     const LANES: usize;
+    /// Whether `sar_u` takes no more operations than `shr_u`.
+    const SHIFTS_SIGNED: bool;
     /// `LANES` doubles.
     type F: Copy;
     /// `LANES` words.
@@ -88,11 +90,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn to_int(self, a: Self::F) -> Self::U;
 
     fn splat_u(self, x: u64) -> Self::U;
+    /// `x[i]` in every lane; for words in memory that only products read.
+    #[inline(always)]
+    fn splat_at(self, x: &[u64], i: usize) -> Self::U {
+        self.splat_u(x[i])
+    }
     /// `x[i..i + LANES]`.
     fn load_u(self, x: &[u64], i: usize) -> Self::U;
     fn store_u(self, x: &mut [u64], i: usize, v: Self::U);
-    /// `x[i..i + LANES]`, widened without sign.
-    fn load_u32(self, x: &[u32], i: usize) -> Self::U;
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
     fn sub_u(self, a: Self::U, b: Self::U) -> Self::U;
     fn and_u(self, a: Self::U, b: Self::U) -> Self::U;
@@ -117,10 +122,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sub_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// `a - c` in lanes where `x < y` signed, else `a`.
     fn sub_if_less(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
-    /// `b` in lanes where `x == y`, else `a`.
-    fn select_equal(self, a: Self::U, b: Self::U, x: Self::U, y: Self::U) -> Self::U;
-    /// Low 64 bits of products.
-    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U;
+    /// To each 32-bit lane of `c`, the products of the signed 16-bit halves of that lane of `a` and `b`, which are not all
+    /// -2^15.
+    fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
     /// Transposes the square of the first `LANES` vectors.
     fn transpose_u(self, rows: &mut [Self::U; 8]);
     /// Asks for the cache line that holds `x[i]`, in all caches.
@@ -181,6 +185,44 @@ impl Kernel {
             Self::Avx2(_) => Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => Avx512::LANES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    struct Madd16<'a>([&'a [u64]; 3]);
+
+    impl Task for Madd16<'_> {
+        type Output = Vec<u64>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<u64> {
+            let [c, a, b] = self.0;
+            let mut sums = vec![0; c.len()];
+            for i in (0..c.len()).step_by(S::LANES) {
+                s.store_u(&mut sums, i, s.madd16(s.load_u(c, i), s.load_u(a, i), s.load_u(b, i)));
+            }
+            sums
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sums_of_16_bit_products_equal_plain_ones(words: [[u64; 8]; 3], extreme: u8) {
+            let [c, mut a, mut b] = words;
+            // Both ends of the range, but never four times -2^15.
+            a[0] = if extreme & 1 == 0 { 0x8000_8000_7FFF_7FFF } else { 0x8000_7FFF_8000_7FFF };
+            b[0] = if extreme & 2 == 0 { 0x8001_8001_8001_8001 } else { 0x7FFF_7FFF_7FFF_7FFF };
+            let quarter = |x: &[u64; 8], i: usize| std::array::from_fn(|lane| x[4 * i + lane]);
+            let plain: Vec<u64> =
+                (0..2).flat_map(|i| portable::plain_madd16(quarter(&c, i), quarter(&a, i), quarter(&b, i))).collect();
+            for kernel in Kernel::available() {
+                prop_assert_eq!(&kernel.run(Madd16([&c, &a, &b])), &plain, "{}", kernel.name());
+            }
         }
     }
 }
