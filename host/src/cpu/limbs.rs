@@ -17,7 +17,7 @@
 //!
 //! # Why the integers are right
 //! `docs/cpu-engine.md` has the figures. In short: errors of independent roundings give e_j a normal distribution of
-//! standard deviation [`LimbKey::predicted_error`], below 0.05. Every step checks all y_j: the nearest integer is within
+//! standard deviation `LimbKey::predicted_error`, below 0.05. Every step checks all y_j: the nearest integer is within
 //! 1/4, and |y_j| < 2^50. A wrong integer needs an error of 3/4 in one of them, more than 15 standard deviations, while no
 //! other reaches 1/4 and betrays it. If the check fails (one step in thousands; digits made to do so, always), the step is
 //! undone and done again with the digits in two parts, whose worst-case error is *proven* to be below 1/4 when the key is
@@ -60,6 +60,8 @@ const MOST_ERROR: f64 = 0.05;
 /// A bootstrapping key in limbs, each in the transform domain and divided by the transform's gain.
 pub(crate) struct LimbKey<const LIMBS: usize> {
     key: SpectralKey<LIMBS>,
+    /// The standard deviation of errors that is expected for uniform digits.
+    #[cfg_attr(not(test), expect(dead_code, reason = "told when the key is made; tests compare it"))]
     predicted_error: f64,
 }
 
@@ -208,6 +210,9 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         let part = (2f64.powi(key.low_bits().cast_signed() - 1) + 1.0) * (degree as f64).sqrt();
         let magnitude = rows as f64 * part * largest;
         let exact = factor * 2f64.powi(-53) * magnitude < 0.25 && magnitude < 2f64.powi(50);
+        tracing::debug!(
+            "products in {LIMBS} limbs: errors with a standard deviation of {predicted_error} are expected"
+        );
         exact.then_some(Self { key, predicted_error })
     }
 
@@ -215,11 +220,6 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
     fn error_growth(degree: usize) -> f64 {
         // Both transforms and the product: the variance of a level, measured (`errors_are_as_predicted`).
         (0.7 * f64::from(degree.ilog2())).sqrt()
-    }
-
-    /// The predicted standard deviation of the error of the integers, for uniform digits.
-    pub(crate) fn predicted_error(&self) -> f64 {
-        self.predicted_error
     }
 
     pub(crate) fn scratch(&self) -> SpectralScratch {
@@ -455,7 +455,7 @@ mod tests {
             let mut predicted = 0f64;
             for _ in 0..20 {
                 let key = LimbKey::<3>::new(&p, &words(p.bootstrap_key_len(), &mut rng), kernel).expect("in bounds");
-                predicted = key.predicted_error();
+                predicted = key.predicted_error;
                 let products = kernel.run(Products(&key, &words(p.glwe_len(), &mut rng), Part::All));
                 for (i, products) in products.chunks_exact(p.ring_degree.0).enumerate() {
                     for y in products {
