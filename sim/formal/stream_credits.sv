@@ -20,6 +20,7 @@ wire [12:0] waiting = ({5'd0, in_waiting_q} << `FRAME_BITS) + (in_write_q & last
 wire [12:0] credit = ({5'd0, credit_q} << `FRAME_BITS) + {3'd0, out_beat_q};
 always @* if (started) begin
   assert (beat_q <= last_beat && (running_q || beat_q == 10'd0));
+  assert (in_some_q == (|in_waiting_q) && credit_some_q == (|credit_q) && out_some_q == (|out_count_q));
   assert (ending_q == (running_q && beat_q == last_beat));
   // Input buffer: never over its size, never below what runs.
   assert (in_count_q <= in_full && in_waiting_q <= 8'd2);

@@ -84,6 +84,8 @@ pub struct NttStream<const L: usize> {
     in_count: Reg<U<COUNT>>,
     /// Whole frames not yet promised to the pipe.
     in_waiting: Reg<U<FRAMES>>,
+    /// It is not 0; as the two flags below, a register, because what hangs on it is late and far away.
+    in_some: Reg<Bit>,
     running: Reg<Bit>,
     beat: Reg<U<BEAT>>,
     /// The last beat of the frame that runs.
@@ -92,9 +94,13 @@ pub struct NttStream<const L: usize> {
     s1_beat: Reg<U<BEAT>>,
     /// Frames that the output buffer can still promise.
     credit: Reg<U<FRAMES>>,
+    /// It is not 0.
+    credit_some: Reg<Bit>,
     out_write: Reg<U<COUNT>>,
     out_read: Reg<U<COUNT>>,
     out_count: Reg<U<COUNT>>,
+    /// It is not 0.
+    out_some: Reg<Bit>,
     out_valid: Reg<Bit>,
     out_beat: Reg<U<BEAT>>,
     take: Signal<Local, Bit>,
@@ -151,15 +157,18 @@ impl<const L: usize> NttStream<L> {
             in_read: Default::default(),
             in_count: Default::default(),
             in_waiting: Default::default(),
+            in_some: Default::default(),
             running: Default::default(),
             beat: Default::default(),
             ending: Default::default(),
             s1_valid: Default::default(),
             s1_beat: Default::default(),
             credit: Default::default(),
+            credit_some: Default::default(),
             out_write: Default::default(),
             out_read: Default::default(),
             out_count: Default::default(),
+            out_some: Default::default(),
             out_valid: Default::default(),
             out_beat: Default::default(),
             take: Default::default(),
@@ -190,7 +199,7 @@ impl<const L: usize> Logic for NttStream<L> {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, pipe, in_memory, out_memory);
-        clock!(self, clock, s1_take, s1_address, s1_word);
+        clock!(self, clock, s1_take, s1_address, s1_word, in_some, credit_some, out_some);
         dff_setup!(self, clock, in_write, in_read, in_count, in_waiting, running, beat, ending, s1_valid, s1_beat);
         dff_setup!(self, clock, credit, out_write, out_read, out_count, out_valid, out_beat);
 
@@ -213,8 +222,7 @@ impl<const L: usize> Logic for NttStream<L> {
             self.take.val() & ((self.in_write.q.val() & self.last_of_frame.val()) == self.last_of_frame.val());
         self.ending.d.next = self.running.q.val() & (self.beat.q.val() == self.beat_before_last.val());
         self.last.next = self.ending.q.val();
-        self.start.next =
-            (!self.running.q.val() | self.last.val()) & self.in_waiting.q.val().any() & self.credit.q.val().any();
+        self.start.next = (!self.running.q.val() | self.last.val()) & self.in_some.q.val() & self.credit_some.q.val();
         self.in_memory.read_enable.next = self.running.q.val();
         self.in_memory.read_address.next = self.in_read.q.val().to_bits::<ADDRESS>();
         if self.running.q.val() {
@@ -235,6 +243,9 @@ impl<const L: usize> Logic for NttStream<L> {
         if !self.take.val() & self.running.q.val() {
             self.in_count.d.next = self.in_count.q.val() - 1u64;
         }
+        self.in_some.d.next = self.whole.val()
+            | (!self.start.val() & self.in_some.q.val())
+            | (self.start.val() & (self.in_waiting.q.val() != 1u64.into()));
         if self.whole.val() & !self.start.val() {
             self.in_waiting.d.next = self.in_waiting.q.val() + 1u64;
         }
@@ -261,12 +272,15 @@ impl<const L: usize> Logic for NttStream<L> {
             self.out_write.d.next = (self.out_write.q.val() + 1u64) & self.out_mask.val();
         }
         self.give.next = self.out_valid.q.val() & self.m.tready.val();
-        self.fetch.next = self.out_count.q.val().any() & (!self.out_valid.q.val() | self.m.tready.val());
+        self.fetch.next = self.out_some.q.val() & (!self.out_valid.q.val() | self.m.tready.val());
         self.out_memory.read_enable.next = self.fetch.val();
         self.out_memory.read_address.next = self.out_read.q.val().to_bits::<ADDRESS>();
         if self.fetch.val() {
             self.out_read.d.next = (self.out_read.q.val() + 1u64) & self.out_mask.val();
         }
+        self.out_some.d.next = self.pipe.valid_out.val()
+            | (!self.fetch.val() & self.out_some.q.val())
+            | (self.fetch.val() & (self.out_count.q.val() != 1u64.into()));
         if self.pipe.valid_out.val() & !self.fetch.val() {
             self.out_count.d.next = self.out_count.q.val() + 1u64;
         }
@@ -284,6 +298,9 @@ impl<const L: usize> Logic for NttStream<L> {
             self.out_valid.d.next = true;
         }
         self.gone.next = self.give.val() & (self.out_beat.q.val() == self.last_beat.val());
+        self.credit_some.d.next = self.gone.val()
+            | (!self.start.val() & self.credit_some.q.val())
+            | (self.start.val() & (self.credit.q.val() != 1u64.into()));
         if self.gone.val() & !self.start.val() {
             self.credit.d.next = self.credit.q.val() + 1u64;
         }
@@ -299,14 +316,17 @@ impl<const L: usize> Logic for NttStream<L> {
             self.in_read.d.next = 0u64.into();
             self.in_count.d.next = 0u64.into();
             self.in_waiting.d.next = 0u64.into();
+            self.in_some.d.next = false;
             self.running.d.next = false;
             self.beat.d.next = 0u64.into();
             self.ending.d.next = false;
             self.s1_valid.d.next = false;
             self.credit.d.next = self.out_frames.val();
+            self.credit_some.d.next = true;
             self.out_write.d.next = 0u64.into();
             self.out_read.d.next = 0u64.into();
             self.out_count.d.next = 0u64.into();
+            self.out_some.d.next = false;
             self.out_valid.d.next = false;
             self.out_beat.d.next = 0u64.into();
         }
