@@ -9,7 +9,7 @@
 //!   no signal, a sum compared without a sized signal) is a [`HdlError::Kernel`] and not a surprise;
 //! - a signal with one unconditional driver becomes an `assign`, conditional ones an `always @*`; a [`crate::Reg`]
 //!   becomes a register of the module that holds it; a kernel's reads see the settled value, as in Rust;
-//! - a leaf can ask synthesis to keep its module apart ([`KEPT_MARK`]): so a signal has several registers, one near
+//! - a leaf can ask synthesis to keep its module apart (`KEPT_MARK`): so a signal has several registers, one near
 //!   each of its readers, which would be merged into one otherwise;
 //! - textually identical modules are merged; module names are the caller's top name, an underscore and the field name
 //!   of the first instance, so several designs link into one program;
