@@ -17,9 +17,9 @@
 //!
 //! # Why the integers are right
 //! `docs/cpu-engine.md` has the figures. In short: errors of independent roundings give e_j a normal distribution of
-//! standard deviation `LimbKey::predicted_error`, below 0.05. Every step checks all y_j: the nearest integer is within
-//! 1/4, and |y_j| < 2^50. A wrong integer needs an error of 3/4 in one of them, more than 15 standard deviations, while no
-//! other reaches 1/4 and betrays it. If the check fails (one step in thousands; digits made to do so, always), the step is
+//! standard deviation `LimbKey::predicted_error`, at most 0.05. Every step checks all y_j: the nearest integer is within
+//! 1/4, and |y_j| < 2^50. A wrong integer needs an error of 3/4 in one of them, 15 standard deviations or more, while no
+//! other reaches 1/4 and betrays it. If the check fails (seldom, but always for digits made to do so), the step is
 //! undone and done again with the digits in two parts, whose worst-case error is *proven* to be below 1/4 when the key is
 //! loaded:
 //!
@@ -54,7 +54,7 @@ const DOUBT: u64 = 2;
 /// `1.5 * 2^32 + 1/2`, and the error allowed for.
 const FRACTION_MAGIC: f64 = 6_442_450_944.5 + DOUBT as f64 / (1 << FRACTION) as f64;
 
-/// A standard deviation of errors at which a step is repeated once in hundreds: 1/4 is five of them.
+/// A standard deviation of errors at which one step in 140 of the default size is repeated: 1/4 is five of them.
 const MOST_ERROR: f64 = 0.05;
 
 /// A bootstrapping key in limbs, each in the transform domain and divided by the transform's gain.
@@ -209,7 +209,8 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
             + 0.2 * f64::from(degree.ilog2());
         let part = (2f64.powi(key.low_bits().cast_signed() - 1) + 1.0) * (degree as f64).sqrt();
         let magnitude = rows as f64 * part * largest;
-        let exact = factor * 2f64.powi(-53) * magnitude < 0.25 && magnitude < 2f64.powi(50);
+        // Twice, for kernels without fused multiply-add, which round its product too.
+        let exact = 2.0 * factor * 2f64.powi(-53) * magnitude < 0.25 && magnitude < 2f64.powi(50);
         tracing::debug!(
             "products in {LIMBS} limbs: errors with a standard deviation of {predicted_error} are expected"
         );
