@@ -1,8 +1,7 @@
 //! The exact multiplication: the key in limbs small enough that double precision gives every integer of a product.
 //!
 //! A step needs `S = sum over rows of digits * key` mod p, and from it `round(S 2^64 / p)` mod 2^64. Write
-//! `key = 2^33 sum_j k_j a^j` mod p, `|k_j| <= a/2` (a = 5 * 2^19 and three limbs for bases of 2^23, a = 2^32 and two for
-//! small ones). Then `S = 2^33 sum_j s_j a^j` mod p, with `s_j = sum over rows of digits * k_j` over the integers, and
+//! `key = 2^33 sum_j k_j a^j` mod p, `|k_j| <= a/2`, a = 5 * 2^19, three limbs. Then `S = 2^33 sum_j s_j a^j` mod p, with `s_j = sum over rows of digits * k_j` over the integers, and
 //! the transform gives `y_j = s_j + e_j` with an error `e_j` far below one half.
 //!
 //! # Rounding to the torus
@@ -58,54 +57,53 @@ const FRACTION_MAGIC: f64 = 6_442_450_944.5 + DOUBT as f64 / (1 << FRACTION) as 
 const MOST_ERROR: f64 = 0.05;
 
 /// A bootstrapping key in limbs, each in the transform domain and divided by the transform's gain.
-pub(crate) struct LimbKey<const LIMBS: usize> {
+pub(crate) struct LimbKey {
     key: SpectralKey<LIMBS>,
     /// The standard deviation of errors that is expected for uniform digits.
     #[cfg_attr(not(test), expect(dead_code, reason = "told when the key is made; tests compare it"))]
     predicted_error: f64,
 }
 
-/// a, the base of the limbs.
-const fn radix(limbs: usize) -> i64 {
-    if limbs == 3 { 5 << 19 } else { 1 << 32 }
-}
+/// Limbs of a key coefficient.
+const LIMBS: usize = 3;
+/// a, the base of the limbs: just above 2^(64/3).
+const RADIX: i64 = 5 << 19;
 
 /// `a * x`. The shifts are [`SHIFTS`], hidden from the compiler: it would make one product of them, which is slower.
 #[inline(always)]
-fn times_radix<S: Simd, const LIMBS: usize>(s: S, x: S::U, shifts: [u32; 2]) -> S::U {
-    if LIMBS == 3 { s.add_u(s.shl_u(x, shifts[0]), s.shl_u(x, shifts[1])) } else { s.shl_u(x, 32) }
+fn times_radix<S: Simd>(s: S, x: S::U, shifts: [u32; 2]) -> S::U {
+    s.add_u(s.shl_u(x, shifts[0]), s.shl_u(x, shifts[1]))
 }
 
 /// `a = 2^21 + 2^19`.
 const SHIFTS: [u32; 2] = [21, 19];
 
 /// The limbs of a key coefficient: `2^-33 k` mod p, centred, in base a.
-fn limbs_of<const LIMBS: usize>(c: u64) -> [i64; LIMBS] {
+fn limbs_of(c: u64) -> [i64; LIMBS] {
     // 2^-33 = -2^63, since 2^96 = -1.
     let k = goldilocks::sub(0, goldilocks::mul(goldilocks::from_torus(c), 1 << 63));
     let mut rest = if k > goldilocks::P / 2 { k.wrapping_sub(goldilocks::P).cast_signed() } else { k.cast_signed() };
-    let a = radix(LIMBS);
     std::array::from_fn(|j| {
         if j + 1 == LIMBS {
             return rest;
         }
-        let low = rest.rem_euclid(a);
-        let limb = if low > a / 2 { low - a } else { low };
-        rest = (rest - limb) / a;
+        let low = rest.rem_euclid(RADIX);
+        let limb = if low > RADIX / 2 { low - RADIX } else { low };
+        rest = (rest - limb) / RADIX;
         limb
     })
 }
 
 /// `round(2^64 S / p)` mod 2^64, `S = 2^33 sum_j s_j a^j`, `|s_j| < 2^62`.
-fn torus_of<const LIMBS: usize>(s: [i64; LIMBS]) -> u64 {
+fn torus_of(s: [i64; LIMBS]) -> u64 {
     let p = i128::from(goldilocks::P);
-    let reduced = s.iter().rev().fold(0i128, |sum, &s| (sum * i128::from(radix(LIMBS)) + i128::from(s)).rem_euclid(p));
+    let reduced = s.iter().rev().fold(0i128, |sum, &s| (sum * i128::from(RADIX) + i128::from(s)).rem_euclid(p));
     goldilocks::to_torus(goldilocks::mul(reduced as u64, 1 << 33))
 }
 
 /// Constants of the rounding.
 #[derive(Clone, Copy)]
-struct Rounding<S: Simd, const LIMBS: usize> {
+struct Rounding<S: Simd> {
     magic: S::F,
     fraction_magic: S::F,
     /// `a^j (1 + 2^-32) 2^-63`, over [`UNIT`].
@@ -115,19 +113,17 @@ struct Rounding<S: Simd, const LIMBS: usize> {
     shifts: [u32; 2],
 }
 
-impl<S: Simd, const LIMBS: usize> Rounding<S, LIMBS> {
+impl<S: Simd> Rounding<S> {
     #[inline(always)]
     fn new(s: S) -> Self {
-        let a = radix(LIMBS) as f64;
         let scale = (1.0 + 2f64.powi(-32)) * 2f64.powi(-63) / UNIT;
-        let powers =
-            (0..LIMBS as u32).fold(0u64, |sum, j| sum.wrapping_add(radix(LIMBS).cast_unsigned().wrapping_pow(j)));
+        let powers = (0..LIMBS as u32).fold(0u64, |sum, j| sum.wrapping_add(RADIX.cast_unsigned().wrapping_pow(j)));
         let magic = MAGIC.to_bits().wrapping_mul(powers).wrapping_mul((1 << 32) + 1);
         let fraction = FRACTION_MAGIC.to_bits() >> FRACTION;
         Self {
             magic: s.splat(MAGIC),
             fraction_magic: s.splat(FRACTION_MAGIC),
-            weights: std::array::from_fn(|j| s.splat(scale * a.powi(j as i32))),
+            weights: std::array::from_fn(|j| s.splat(scale * (RADIX as f64).powi(j as i32))),
             offset: s.splat_u(fraction.wrapping_sub(magic)),
             shifts: std::hint::black_box(SHIFTS),
         }
@@ -144,7 +140,7 @@ impl<S: Simd, const LIMBS: usize> Rounding<S, LIMBS> {
         let mut sum = bits[LIMBS - 1];
         let mut g = s.mul(y[LIMBS - 1], self.weights[LIMBS - 1]);
         for j in (0..LIMBS - 1).rev() {
-            sum = s.add_u(bits[j], times_radix::<S, LIMBS>(s, sum, self.shifts));
+            sum = s.add_u(bits[j], times_radix(s, sum, self.shifts));
             g = s.fma(y[j], self.weights[j], g);
         }
         let g = s.bits(s.add(g, self.fraction_magic));
@@ -174,7 +170,7 @@ fn doubtful(lane: u64) -> bool {
     lane & 0xFFFF_FFFF <= DOUBTFUL
 }
 
-impl<const LIMBS: usize> LimbKey<LIMBS> {
+impl LimbKey {
     /// Converts a key, if its products are expected to be exact.
     pub(crate) fn new(parameters: &BootstrapParameters, standard: &[u64], kernel: Kernel) -> Option<Self> {
         if !spectral::supports(parameters, kernel) {
@@ -185,7 +181,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         for poly in standard.chunks_exact(parameters.ring_degree.0) {
             let mut squares = [0f64; LIMBS];
             for &c in poly {
-                for (square, limb) in squares.iter_mut().zip(limbs_of::<LIMBS>(c)) {
+                for (square, limb) in squares.iter_mut().zip(limbs_of(c)) {
                     *square += (limb as f64).powi(2);
                 }
             }
@@ -201,7 +197,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
             return None;
         }
         let gain = UNIT / (degree / 2) as f64;
-        let key = SpectralKey::new(parameters, standard, kernel, |limb, c| limbs_of::<LIMBS>(c)[limb], gain);
+        let key = SpectralKey::new(parameters, standard, kernel, |limb, c| limbs_of(c)[limb], gain);
         // The bound for digits in two parts.
         let factor = 2.0 * key.plan.error_factor()
             + 2.0 * std::f64::consts::SQRT_2 * rows as f64
@@ -211,9 +207,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         let magnitude = rows as f64 * part * largest;
         // Twice, for kernels without fused multiply-add, which round its product too.
         let exact = 2.0 * factor * 2f64.powi(-53) * magnitude < 0.25 && magnitude < 2f64.powi(50);
-        tracing::debug!(
-            "products in {LIMBS} limbs: errors with a standard deviation of {predicted_error} are expected"
-        );
+        tracing::debug!("products in limbs: errors with a standard deviation of {predicted_error} are expected");
         exact.then_some(Self { key, predicted_error })
     }
 
@@ -245,7 +239,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         let degree = self.key.degree;
         let ahead = self.key.ahead::<AHEAD>(index);
         self.key.transform_digits(s, exponent, accumulator, Part::All, scratch, &ahead);
-        let rounding = Rounding::<S, LIMBS>::new(s);
+        let rounding = Rounding::<S>::new(s);
         let mut done = 0;
         let mut trusted = true;
         while trusted && done < self.key.columns {
@@ -293,7 +287,7 @@ enum Again {
     Undo,
 }
 
-impl<const LIMBS: usize> LimbKey<LIMBS> {
+impl LimbKey {
     /// Multiplies by a column once more, with the same bits.
     #[cold]
     #[inline(never)]
@@ -306,21 +300,14 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         scratch: &mut SpectralScratch,
         what: Again,
     ) {
-        struct Repeat<'a, const LIMBS: usize>(
-            &'a LimbKey<LIMBS>,
-            usize,
-            usize,
-            &'a mut [u64],
-            &'a mut SpectralScratch,
-            Again,
-        );
-        impl<const LIMBS: usize> Task for Repeat<'_, LIMBS> {
+        struct Repeat<'a>(&'a LimbKey, usize, usize, &'a mut [u64], &'a mut SpectralScratch, Again);
+        impl Task for Repeat<'_> {
             type Output = ();
 
             #[inline(always)]
             fn run<S: Simd>(self, s: S) {
                 let Self(key, index, column, poly, scratch, what) = self;
-                let rounding = Rounding::<S, LIMBS>::new(s);
+                let rounding = Rounding::<S>::new(s);
                 key.key.multiply_back(
                     s,
                     index,
@@ -338,7 +325,7 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
                         }
                         for (lane, c) in c[..S::LANES].iter_mut().enumerate() {
                             let settled = if doubtful(fraction[lane]) {
-                                torus_of::<LIMBS>(exact.map(|y| integer(y[lane])))
+                                torus_of(exact.map(|y| integer(y[lane])))
                             } else {
                                 torus[lane]
                             };
@@ -366,8 +353,8 @@ impl<const LIMBS: usize> LimbKey<LIMBS> {
         accumulator: &mut [u64],
         scratch: &mut SpectralScratch,
     ) {
-        struct Split<'a, const LIMBS: usize>(&'a LimbKey<LIMBS>, usize, u32, &'a mut [u64], &'a mut SpectralScratch);
-        impl<const LIMBS: usize> Task for Split<'_, LIMBS> {
+        struct Split<'a>(&'a LimbKey, usize, u32, &'a mut [u64], &'a mut SpectralScratch);
+        impl Task for Split<'_> {
             type Output = ();
 
             #[inline(always)]
@@ -425,9 +412,9 @@ mod tests {
     }
 
     /// The products of one step, `[column][limb][N]`.
-    struct Products<'a, const LIMBS: usize>(&'a LimbKey<LIMBS>, &'a [u64], Part);
+    struct Products<'a>(&'a LimbKey, &'a [u64], Part);
 
-    impl<const LIMBS: usize> Task for Products<'_, LIMBS> {
+    impl Task for Products<'_> {
         type Output = Vec<f64>;
 
         #[inline(always)]
@@ -457,7 +444,7 @@ mod tests {
             let (mut squares, mut count, mut most) = ([0.0; 3], 0.0, 0f64);
             let mut predicted = 0f64;
             for _ in 0..20 {
-                let key = LimbKey::<3>::new(&p, &words(p.bootstrap_key_len(), &mut rng), kernel).expect("in bounds");
+                let key = LimbKey::new(&p, &words(p.bootstrap_key_len(), &mut rng), kernel).expect("in bounds");
                 predicted = key.predicted_error;
                 let products = kernel.run(Products(&key, &words(p.glwe_len(), &mut rng), Part::All));
                 for (i, products) in products.chunks_exact(p.ring_degree.0).enumerate() {
@@ -476,14 +463,14 @@ mod tests {
     }
 
     /// Words and whether they are doubtful, for products of which there are as many as lanes or twice that.
-    struct Rounded<'a, const LIMBS: usize>(&'a [[f64; LIMBS]]);
+    struct Rounded<'a>(&'a [[f64; LIMBS]]);
 
-    impl<const LIMBS: usize> Task for Rounded<'_, LIMBS> {
+    impl Task for Rounded<'_> {
         type Output = Vec<(u64, bool)>;
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Self::Output {
-            let rounding = Rounding::<S, LIMBS>::new(s);
+            let rounding = Rounding::<S>::new(s);
             let mut words = Vec::new();
             for products in self.0.chunks_exact(S::LANES) {
                 let y = std::array::from_fn(|j| {
@@ -518,7 +505,7 @@ mod tests {
             for (integer, quarter_units) in halves {
                 let target = (integer << 63) + (1 << 62) + (quarter_units << 41);
                 let mut rest = target - (target >> 32);
-                let radix = i128::from(radix(3));
+                let radix = i128::from(RADIX);
                 let low = [(); 2].map(|()| {
                     let limb = rest.rem_euclid(radix);
                     rest = rest.div_euclid(radix);
@@ -541,7 +528,7 @@ mod tests {
     }
 
     /// One step by the usual way and in two parts.
-    struct BothWays<'a>(&'a LimbKey<3>, &'a [u64]);
+    struct BothWays<'a>(&'a LimbKey, &'a [u64]);
 
     impl Task for BothWays<'_> {
         type Output = [Vec<u64>; 2];
@@ -568,7 +555,7 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let p = BootstrapParameters { lwe_dimension: LweDimension(1), ..params::CPU_KS_PBS_TUNIFORM_2M128.bootstrap };
         for kernel in Kernel::available() {
-            let key = LimbKey::<3>::new(&p, &words(p.bootstrap_key_len(), &mut rng), kernel).expect("in bounds");
+            let key = LimbKey::new(&p, &words(p.bootstrap_key_len(), &mut rng), kernel).expect("in bounds");
             for _ in 0..4 {
                 let [usual, split] = kernel.run(BothWays(&key, &words(p.glwe_len(), &mut rng)));
                 assert!(usual == split, "{}", kernel.name());

@@ -86,10 +86,8 @@ fn kernel_by_name(name: &str) -> Result<Kernel, CpuError> {
 enum Products {
     /// Exact, in integers, for every set and processor.
     Ntt(NttKey),
-    /// Exact, in double precision, for sets of small digits.
-    TwoLimbs(LimbKey<2>),
     /// Exact, in double precision.
-    ThreeLimbs(LimbKey<3>),
+    Limbs(LimbKey),
     /// In double precision.
     Float(FloatKey),
 }
@@ -101,8 +99,7 @@ impl Products {
             Precision::Exact => None,
         };
         fast()
-            .or_else(|| LimbKey::new(parameters, bsk, kernel).map(Self::TwoLimbs))
-            .or_else(|| LimbKey::new(parameters, bsk, kernel).map(Self::ThreeLimbs))
+            .or_else(|| LimbKey::new(parameters, bsk, kernel).map(Self::Limbs))
             .unwrap_or_else(|| Self::Ntt(NttKey::new(parameters, bsk, kernel)))
     }
 }
@@ -204,7 +201,7 @@ impl CpuKeys {
     pub fn multiplication_name(&self) -> &'static str {
         match self.products {
             Products::Ntt(_) => "goldilocks",
-            Products::TwoLimbs(_) | Products::ThreeLimbs(_) => "limbs",
+            Products::Limbs(_) => "limbs",
             Products::Float(_) => "float",
         }
     }
@@ -213,8 +210,7 @@ impl CpuKeys {
     pub fn bootstrap_key_bytes(&self) -> usize {
         match &self.products {
             Products::Ntt(key) => key.memory_bytes(),
-            Products::TwoLimbs(key) => key.memory_bytes(),
-            Products::ThreeLimbs(key) => key.memory_bytes(),
+            Products::Limbs(key) => key.memory_bytes(),
             Products::Float(key) => key.memory_bytes(),
         }
     }
@@ -489,8 +485,7 @@ impl Share<'_> {
         let kernel = self.keys.kernel;
         match &self.keys.products {
             Products::Ntt(key) => key.kernel().run(NttShare(key, self)),
-            Products::TwoLimbs(key) => kernel.run(LimbShare(key, self)),
-            Products::ThreeLimbs(key) => kernel.run(LimbShare(key, self)),
+            Products::Limbs(key) => kernel.run(LimbShare(key, self)),
             Products::Float(key) => kernel.run(FloatShare(key, self)),
         }
     }
@@ -534,9 +529,9 @@ impl Task for FloatShare<'_> {
     }
 }
 
-struct LimbShare<'a, const LIMBS: usize>(&'a LimbKey<LIMBS>, Share<'a>);
+struct LimbShare<'a>(&'a LimbKey, Share<'a>);
 
-impl<const LIMBS: usize> Task for LimbShare<'_, LIMBS> {
+impl Task for LimbShare<'_> {
     type Output = ();
 
     #[inline(always)]
