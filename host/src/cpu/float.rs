@@ -48,8 +48,7 @@ impl FloatKey {
         for (column, poly) in accumulator.chunks_exact_mut(self.0.degree).enumerate() {
             self.0.multiply_back(
                 s,
-                index,
-                column,
+                (index, column),
                 scratch,
                 &ahead,
                 poly,

@@ -150,7 +150,7 @@ impl<S: Simd> Rounding<S> {
 }
 
 /// Lanes whose rounding may be off: the lower half is at most this.
-const DOUBTFUL: u64 = 2 * DOUBT << (32 - FRACTION);
+const DOUBTFUL: u64 = (2 * DOUBT) << (32 - FRACTION);
 
 /// The lanes of a vector.
 #[inline(always)]
@@ -247,8 +247,7 @@ impl LimbKey {
             let (mut any, mut least) = (s.splat_u(0), s.splat_u(!0));
             self.key.multiply_back(
                 s,
-                index,
-                done,
+                (index, done),
                 scratch,
                 &ahead,
                 poly,
@@ -310,8 +309,7 @@ impl LimbKey {
                 let rounding = Rounding::<S>::new(s);
                 key.key.multiply_back(
                     s,
-                    index,
-                    column,
+                    (index, column),
                     scratch,
                     &key.key.ahead::<false>(index),
                     poly,
@@ -369,8 +367,7 @@ impl LimbKey {
                     for (column, (sums, poly)) in columns.enumerate() {
                         key.key.multiply_back(
                             s,
-                            index,
-                            column,
+                            (index, column),
                             scratch,
                             &ahead,
                             poly,
@@ -425,7 +422,7 @@ mod tests {
             let mut products = vec![0.0; LIMBS * accumulator.len()];
             for (column, products) in products.chunks_exact_mut(LIMBS * key.degree).enumerate() {
                 let mut words = vec![0; key.degree];
-                key.multiply_back(s, 0, column, &mut scratch, &ahead, &mut words, |i, y, c| {
+                key.multiply_back(s, (0, column), &mut scratch, &ahead, &mut words, |i, y, c| {
                     for j in 0..LIMBS {
                         s.store(products, j * key.degree + i, s.mul(y[j], s.splat(1.0 / UNIT)));
                     }

@@ -137,14 +137,13 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         }
     }
 
-    /// Multiplies the transformed digits by a column of the key and transforms back: `update(i, x, c)` gets coefficients i
+    /// Multiplies the transformed digits by a column of the key of step `index` and transforms back: `update(i, x, c)` gets coefficients i
     /// to i + LANES of every limb's product, and those of `poly`, and returns what is to stand in their place.
     #[inline(always)]
     pub(crate) fn multiply_back<S: Simd, const AHEAD: bool>(
         &self,
         s: S,
-        index: usize,
-        column: usize,
+        (index, column): (usize, usize),
         scratch: &mut SpectralScratch,
         ahead: &Ahead<'_, f64, AHEAD>,
         poly: &mut [u64],
