@@ -10,7 +10,7 @@
 //! `S 2^64 / p = (2^33 + 2) S' - g`, `g = S' (1 + 2^-32) 2^-63 / (1 + 2^-96)`:
 //!
 //! the first part is an integer, of which only the value mod 2^64 matters; the second is small enough for a double. Its
-//! error stays below 2^-20 units of the last place, and coefficients for which that leaves two choices (one in 2^18) are
+//! error stays below 2^-19 units of the last place, and coefficients for which that leaves two choices (one in 2^18) are
 //! settled in 128-bit integers. The factor 2^33 is there for this: with a factor of 1, (1 + 2^-32) S' would have a fraction
 //! of 32 bits beside an integer of 60.
 //!
