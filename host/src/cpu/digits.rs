@@ -80,10 +80,55 @@ fn single_digits<S: Simd, const NEGATE: bool>(
     gadget: Gadget,
     digits: &mut [f64],
 ) {
+    let digit = SingleDigit::<S>::new(s, gadget.base_log);
     let words = rotated.chunks_exact(S::LANES).zip(plain.chunks_exact(S::LANES));
     for ((r, p), digits) in words.zip(digits.chunks_exact_mut(S::LANES)) {
-        let x = difference(s, s.load_u(r, 0), s.load_u(p, 0), NEGATE);
-        s.store(digits, 0, single_digit(s, gadget.base_log, x));
+        let (r, p) = (s.load_u(r, 0), s.load_u(p, 0));
+        let x = if NEGATE { s.sub_u(s.sub_u(digit.offset, p), r) } else { s.add_u(s.sub_u(r, p), digit.offset) };
+        s.store(digits, 0, digit.of(s, x));
+    }
+}
+
+/// [`Gadget::state`] of one level, which is its only digit, as a double.
+///
+/// Rounded to the nearest multiple, halves upward, a word gives a digit in `[-B/2, B/2]`; the two ends are the same mod
+/// B, and the decomposition wants the other one of them.
+struct SingleDigit<S: Simd> {
+    /// 2^63, so that words are unsigned.
+    offset: S::U,
+    /// Exponent B of doubles in [B, 2B), and their last place: it turns halves upward, and nothing else, as where it was
+    /// clear there are a half or more of lower words than it.
+    exponent: S::U,
+    /// The magic number that rounds to integers, and the same with what makes a word unsigned.
+    magic: S::F,
+    magic_offset: S::F,
+    base: S::F,
+    /// Just above 1/B: a digit times this is above 1/2 in magnitude for the ends only.
+    scale: S::F,
+}
+
+impl<S: Simd> SingleDigit<S> {
+    #[inline(always)]
+    fn new(s: S, base_log: u32) -> Self {
+        let base = 2f64.powi(base_log.cast_signed());
+        let magic = 1.5 * 2f64.powi(52);
+        Self {
+            offset: s.splat_u(1 << 63),
+            exponent: s.splat_u(base.to_bits() | 1),
+            magic: s.splat(magic),
+            magic_offset: s.splat(magic + 1.5 * base),
+            base: s.splat(base),
+            scale: s.splat((1.0 + 2f64.powi(-40)) / base),
+        }
+    }
+
+    /// The digits of `offset_word - 2^63`.
+    #[inline(always)]
+    fn of(&self, s: S, offset_word: S::U) -> S::F {
+        let x = s.from_bits(s.or_u(s.shr_u(offset_word, 12), self.exponent));
+        let digit = s.sub(s.add(x, self.magic), self.magic_offset);
+        let ends = s.round(s.mul(digit, self.scale));
+        s.fnma(ends, self.base, digit)
     }
 }
 
@@ -112,22 +157,6 @@ fn all_digits<S: Simd>(
 #[inline(always)]
 fn difference<S: Simd>(s: S, rotated: S::U, plain: S::U, negate: bool) -> S::U {
     if negate { s.sub_u(s.splat_u(0), s.add_u(rotated, plain)) } else { s.sub_u(rotated, plain) }
-}
-
-/// [`Gadget::state`] of one level, which is its only digit, as a double.
-///
-/// Rounded to the nearest multiple, halves upward, a word gives a digit in `[-B/2, B/2]`; the two ends are the same mod
-/// B, and the decomposition wants the other one of them.
-#[inline(always)]
-fn single_digit<S: Simd>(s: S, base_log: u32, x: S::U) -> S::F {
-    // One bit more than the digit, offset to be unsigned; the rounding bit carries.
-    let offset = s.shr_u(s.add_u(x, s.splat_u(1 << 63)), 63 - base_log);
-    let rounded = s.shr_u(s.add_u(offset, s.splat_u(1)), 1);
-    let base = 2f64.powi(base_log.cast_signed());
-    let digit = s.sub(s.small_int_to_f(rounded), s.splat(base / 2.0));
-    // Just above 1/2 in magnitude for the ends, at most (B/2 - 1) / B for others: only the ends have a nearest integer.
-    let ends = s.round(s.mul(digit, s.splat((1.0 + 2f64.powi(-40)) / base)));
-    s.fnma(ends, s.splat(base), digit)
 }
 
 /// [`Gadget::state`].

@@ -9,12 +9,12 @@
 //! So every block has its own factors, no twist is needed, and inverse passes mirror forward ones. First radix-4 (or one
 //! radix-2) passes over memory, then one pass over squares of LANES x LANES points: a radix-LANES step between vectors,
 //! a transpose, and another within. Points lie in blocks of such squares, `[square][re LANES^2, im LANES^2]`, and results
-//! stay in the order of that pass, since products do not care. The inverse leaves out the factor 1/M; it comes in three parts, so that products are
-//! formed square by square just before the first, and results used where the last leaves them.
+//! stay in the order of that pass, since products do not care. The inverse leaves out the factor 1/M; it comes in two parts, so that products are
+//! formed square by square just before the first.
 //!
 //! Rounding: [`FftPlan::error_factor`].
 
-use super::simd::{Complex, Points, Simd};
+use super::simd::{Blocks, Complex, Points, Simd, Square};
 
 /// Tables of the transform for one degree and vector length.
 #[derive(Clone, Debug)]
@@ -134,11 +134,16 @@ impl FftPlan {
         self.points
     }
 
-    /// The factors of a square: of the step between vectors and of that within.
+    /// The factors of every square: of the step between vectors and of that within.
     #[inline(always)]
-    pub(crate) fn square_factors(&self, square: usize, lanes: usize) -> (&[f64], &[f64]) {
-        let (outer, inner) = (2 * lanes - 2, 2 * lanes * lanes - 2 * lanes);
-        (&self.square_outer[square * outer..][..outer], &self.square_inner[square * inner..][..inner])
+    pub(crate) fn square_factors<S: Simd>(&self) -> impl Iterator<Item = (&[f64], &[f64])> {
+        let (outer, inner) = (2 * S::LANES - 2, 2 * S::LANES * S::LANES - 2 * S::LANES);
+        let factors = self.square_outer.chunks_exact(outer).zip(self.square_inner.chunks_exact(inner));
+        // Cut once more: the compiler loses the lengths on the way, and would check every factor.
+        factors.map(
+            #[inline(always)]
+            move |(o, i)| (&o[..outer], &i[..inner]),
+        )
     }
 
     /// Squares of a transform.
@@ -146,9 +151,10 @@ impl FftPlan {
         self.squares.len()
     }
 
-    /// The work of a transform: vectors times levels.
-    pub(crate) fn work(&self) -> usize {
-        self.points / self.lanes * self.points.ilog2() as usize
+    /// How often a transform, forward or inverse, calls its `worked`: once for every block of every pass.
+    pub(crate) fn calls(&self) -> usize {
+        let squares = self.squares();
+        squares + self.passes.iter().map(|pass| squares / pass.radix).sum::<usize>()
     }
 
     /// The constants of the factorisation by radix 2: those of block b of 2^l at index `2^l + b`, up to the points.
@@ -342,20 +348,19 @@ fn inverse_step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: i
     }
 }
 
-/// Calls `step` with the index of every vector of a run in blocked order, of the given length; after each block, `worked`.
+/// Calls `step` with the block and the number within it of every vector of a run; after each block, `worked`.
 #[inline(always)]
-fn for_blocks<S: Simd>(run: usize, mut step: impl FnMut(usize), worked: impl Fn()) {
-    let size = S::LANES * S::LANES;
-    for block in (0..run).step_by(2 * size) {
-        for v in (0..size).step_by(S::LANES) {
-            step(block + v);
+fn for_blocks<S: Simd>(blocks: usize, mut step: impl FnMut(usize, usize), mut worked: impl FnMut()) {
+    for block in 0..blocks {
+        for vector in 0..S::LANES {
+            step(block, vector);
         }
         worked();
     }
 }
 
 /// Transforms the real coefficients `x` to `out`: square i to place `first + i * rows`. `work` is as long as `x`.
-/// `worked` hears of the work done, in vectors times levels, which is [`FftPlan::work`] in all.
+/// `worked` is called evenly while it works, [`FftPlan::calls`] times in all.
 #[inline(always)]
 pub(crate) fn forward<S: Simd>(
     s: S,
@@ -364,34 +369,34 @@ pub(crate) fn forward<S: Simd>(
     work: &mut [f64],
     out: &mut [f64],
     (first, rows): (usize, usize),
-    worked: impl Fn(usize),
+    mut worked: impl FnMut(),
 ) {
-    let (lanes, size) = (S::LANES, S::LANES * S::LANES);
+    let lanes = S::LANES;
     match plan.passes.first() {
         Some(pass) if pass.radix == 4 => {
-            let (points, mut blocks) = (Points::<_, 4>::natural::<S>(x), Points::<_, 4>::blocked::<S>(&mut *work));
+            let points = Points::<_, 4, true>::new::<S>(x);
+            let mut blocks = Points::<_, 4, false>::new::<S>(&mut *work);
             let w = radix4_factors(s, &pass.factors);
             for_blocks::<S>(
-                2 * pass.distance,
+                points.blocks(),
                 #[inline(always)]
-                |i| blocks.store(s, i, radix4(s, points.load(s, natural::<S>(i)), w)),
-                #[inline(always)]
-                || worked(8 * lanes),
+                |b, v| blocks.store(s, b, v, radix4(s, points.load(s, b, v), w)),
+                &mut worked,
             );
         }
         Some(pass) => {
-            let (points, mut blocks) = (Points::<_, 2>::natural::<S>(x), Points::<_, 2>::blocked::<S>(&mut *work));
+            let points = Points::<_, 2, true>::new::<S>(x);
+            let mut blocks = Points::<_, 2, false>::new::<S>(&mut *work);
             let w = broadcast(s, &pass.factors, 0);
             for_blocks::<S>(
-                2 * pass.distance,
+                points.blocks(),
                 #[inline(always)]
-                |i| {
-                    let [a, b] = points.load(s, natural::<S>(i));
-                    let b = multiply(s, b, w);
-                    blocks.store(s, i, [add(s, a, b), sub(s, a, b)]);
+                |b, v| {
+                    let [x, y] = points.load(s, b, v);
+                    let y = multiply(s, y, w);
+                    blocks.store(s, b, v, [add(s, x, y), sub(s, x, y)]);
                 },
-                #[inline(always)]
-                || worked(2 * lanes),
+                &mut worked,
             );
         }
         // One block, whose order is natural.
@@ -399,70 +404,47 @@ pub(crate) fn forward<S: Simd>(
     }
     for pass in plan.passes.iter().skip(1) {
         for (x, factors) in work.chunks_exact_mut(8 * pass.distance).zip(pass.factors.chunks_exact(6)) {
-            let mut points = Points::<_, 4>::blocked::<S>(x);
+            let mut points = Points::<_, 4, false>::new::<S>(x);
             let w = radix4_factors(s, factors);
             for_blocks::<S>(
-                2 * pass.distance,
+                points.blocks(),
                 #[inline(always)]
-                |i| {
-                    let y = radix4(s, points.load(s, i), w);
-                    points.store(s, i, y);
+                |b, v| {
+                    let y = radix4(s, points.load(s, b, v), w);
+                    points.store(s, b, v, y);
                 },
-                #[inline(always)]
-                || worked(8 * lanes),
+                &mut worked,
             );
         }
     }
-    for (square, x) in work.chunks_exact(2 * size).enumerate() {
-        let (outer, inner) = plan.square_factors(square, lanes);
-        let out = &mut out[(first + square * rows) * 2 * size..][..2 * size];
-        worked(2 * lanes * lanes.ilog2() as usize);
-        let (mut a, mut b) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
-        for j in 0..lanes {
-            a[j] = s.load(x, j * lanes);
-            b[j] = s.load(x, size + j * lanes);
-        }
+    let (squares, mut out) = (Blocks::new::<S>(&*work), Blocks::new::<S>(out));
+    for (square, (outer, inner)) in plan.square_factors::<S>().enumerate() {
+        let (mut re, mut im) = squares.load(s, square);
         step(
             s,
-            &mut a,
-            &mut b,
+            &mut re,
+            &mut im,
             #[inline(always)]
             |j| broadcast(s, outer, j),
         );
-        s.transpose(&mut a);
-        s.transpose(&mut b);
+        s.transpose(&mut re);
+        s.transpose(&mut im);
         step(
             s,
-            &mut a,
-            &mut b,
+            &mut re,
+            &mut im,
             #[inline(always)]
             |j| (s.load(inner, 2 * j * lanes), s.load(inner, (2 * j + 1) * lanes)),
         );
-        for j in 0..lanes {
-            s.store(out, j * lanes, a[j]);
-            s.store(out, size + j * lanes, b[j]);
-        }
+        out.store(s, first + square * rows, &(re, im));
+        worked();
     }
 }
 
-/// The index in natural order of the point at i of a run in blocked order.
+/// The first of the two parts of the inverse transform, for one square, whose factors are given.
 #[inline(always)]
-fn natural<S: Simd>(i: usize) -> usize {
-    let size = S::LANES * S::LANES;
-    i / (2 * size) * size + i % size
-}
-
-/// The first of the three parts of the inverse transform, for one square, whose factors are given: the points in `re` and
-/// `im` to its block of the working memory.
-#[inline(always)]
-pub(crate) fn inverse_square<S: Simd>(
-    s: S,
-    (outer, inner): (&[f64], &[f64]),
-    re: &mut [S::F; 8],
-    im: &mut [S::F; 8],
-    block: &mut [f64],
-) {
-    let (lanes, size) = (S::LANES, S::LANES * S::LANES);
+pub(crate) fn inverse_square<S: Simd>(s: S, (outer, inner): (&[f64], &[f64]), (re, im): &mut Square<S>) {
+    let lanes = S::LANES;
     inverse_step(
         s,
         re,
@@ -472,6 +454,7 @@ pub(crate) fn inverse_square<S: Simd>(
     );
     s.transpose(re);
     s.transpose(im);
+    s.settle(re, im);
     inverse_step(
         s,
         re,
@@ -479,138 +462,75 @@ pub(crate) fn inverse_square<S: Simd>(
         #[inline(always)]
         |j| broadcast(s, outer, j),
     );
-    for j in 0..lanes {
-        s.store(block, j * lanes, re[j]);
-        s.store(block, size + j * lanes, im[j]);
-    }
 }
 
-/// The second part, in place: all passes but the last. `worked` as in [`forward`].
+/// The second part, in place: all passes. `worked` as in [`forward`].
 #[inline(always)]
-pub(crate) fn inverse_passes<S: Simd>(s: S, plan: &FftPlan, work: &mut [f64], worked: impl Fn(usize)) {
-    // Only the first pass of a plan, the last one here, may have radix 2.
-    for pass in plan.passes.iter().skip(1).rev() {
-        for (x, factors) in work.chunks_exact_mut(8 * pass.distance).zip(pass.factors.chunks_exact(6)) {
-            let mut points = Points::<_, 4>::blocked::<S>(x);
-            let w = radix4_factors(s, factors);
-            for_blocks::<S>(
-                2 * pass.distance,
-                #[inline(always)]
-                |i| {
-                    let x = inverse_radix4(s, points.load(s, i), w);
-                    points.store(s, i, x);
-                },
-                #[inline(always)]
-                || worked(8 * S::LANES),
-            );
-        }
-    }
-}
-
-/// The last part, for COUNT transforms together: `update(i, x, c)` gets coefficients i to i + LANES of each, times M, and
-/// those words of `words`, and returns what is to stand in their place. It is called for every vector of `words` once.
-#[inline(always)]
-pub(crate) fn inverse_last<S: Simd, const COUNT: usize>(
-    s: S,
-    plan: &FftPlan,
-    work: [&[f64]; COUNT],
-    words: &mut [u64],
-    mut update: impl FnMut(usize, [S::F; COUNT], S::U) -> S::U,
-    worked: impl Fn(usize),
-) {
-    let zero = s.splat(0.0);
-    match plan.passes.first() {
-        Some(pass) if pass.radix == 4 => {
-            let points = work.map(Points::<_, 4>::blocked::<S>);
-            let mut words = Points::<_, 4>::natural::<S>(words);
-            let w = radix4_factors(s, &pass.factors);
-            for_blocks::<S>(
-                2 * pass.distance,
-                #[inline(always)]
-                |i| {
-                    let mut x = [[(zero, zero); 4]; COUNT];
-                    for l in 0..COUNT {
-                        x[l] = inverse_radix4(s, points[l].load(s, i), w);
-                    }
-                    update_words(s, &x, plan.points, pass.distance, natural::<S>(i), &mut words, &mut update);
-                },
-                #[inline(always)]
-                || worked(8 * COUNT * S::LANES),
-            );
-        }
-        Some(pass) => {
-            let points = work.map(Points::<_, 2>::blocked::<S>);
-            let mut words = Points::<_, 2>::natural::<S>(words);
+pub(crate) fn inverse_passes<S: Simd>(s: S, plan: &FftPlan, work: &mut [f64], mut worked: impl FnMut()) {
+    for pass in plan.passes.iter().rev() {
+        if pass.radix == 2 {
+            // The first pass of a plan and so the last one here: one block.
+            let mut points = Points::<_, 2, false>::new::<S>(&mut *work);
             let w = broadcast(s, &pass.factors, 0);
             for_blocks::<S>(
-                2 * pass.distance,
+                points.blocks(),
                 #[inline(always)]
-                |i| {
-                    let mut x = [[(zero, zero); 2]; COUNT];
-                    for l in 0..COUNT {
-                        let [a, b] = points[l].load(s, i);
-                        x[l] = [add(s, a, b), multiply_conjugate(s, sub(s, a, b), w)];
-                    }
-                    update_words(s, &x, plan.points, pass.distance, natural::<S>(i), &mut words, &mut update);
+                |b, v| {
+                    let x = inverse_radix2(s, points.load(s, b, v), w);
+                    points.store(s, b, v, x);
                 },
-                #[inline(always)]
-                || worked(2 * COUNT * S::LANES),
+                &mut worked,
             );
+            continue;
         }
-        None => {
-            let points = work.map(Points::<_, 1>::blocked::<S>);
-            let mut words = Points::<_, 1>::natural::<S>(words);
+        for (x, factors) in work.chunks_exact_mut(8 * pass.distance).zip(pass.factors.chunks_exact(6)) {
+            let mut points = Points::<_, 4, false>::new::<S>(x);
+            let w = radix4_factors(s, factors);
             for_blocks::<S>(
-                2 * plan.points,
+                points.blocks(),
                 #[inline(always)]
-                |i| {
-                    let mut x = [[(zero, zero); 1]; COUNT];
-                    for l in 0..COUNT {
-                        x[l] = points[l].load(s, i);
-                    }
-                    update_words(s, &x, plan.points, plan.points, natural::<S>(i), &mut words, &mut update);
+                |b, v| {
+                    let x = inverse_radix4(s, points.load(s, b, v), w);
+                    points.store(s, b, v, x);
                 },
-                || (),
+                &mut worked,
             );
         }
     }
 }
 
-/// Updates the words at i of every run, `distance` apart, with the points there of every transform.
+/// What is left to do is use the results, of COUNT transforms together: `update(i, x, c)` gets coefficients i to i + LANES of
+/// each, times M, and those words of `words`, and returns what is to stand in their place.
 #[inline(always)]
-fn update_words<S: Simd, const COUNT: usize, const RADIX: usize>(
+pub(crate) fn update_words<S: Simd, const COUNT: usize>(
     s: S,
-    x: &[[Complex<S>; RADIX]; COUNT],
-    points: usize,
-    distance: usize,
-    i: usize,
-    words: &mut Points<&mut [u64], RADIX>,
-    update: &mut impl FnMut(usize, [S::F; COUNT], S::U) -> S::U,
+    results: [&[f64]; COUNT],
+    words: &mut [u64],
+    mut update: impl FnMut(usize, [S::F; COUNT], S::U) -> S::U,
 ) {
-    for j in 0..RADIX {
-        // Not `x.map`: it is not inlined.
-        let (mut re, mut im) = ([x[0][j].0; COUNT], [x[0][j].1; COUNT]);
-        for l in 1..COUNT {
-            (re[l], im[l]) = x[l][j];
-        }
-        let at = j * distance + i;
-        words.update(
-            s,
-            j,
-            0,
-            i,
-            #[inline(always)]
-            |c| update(at, re, c),
-        );
-        words.update(
-            s,
-            j,
-            1,
-            i,
-            #[inline(always)]
-            |c| update(points + at, im, c),
-        );
-    }
+    let results = results.map(Points::<_, 1, false>::new::<S>);
+    let mut words = Points::<_, 1, true>::new::<S>(words);
+    for_blocks::<S>(
+        words.blocks(),
+        #[inline(always)]
+        |b, v| {
+            // One after the other: registers hold the values of one.
+            for part in 0..2 {
+                let mut x = [s.splat(0.0); COUNT];
+                for l in 0..COUNT {
+                    x[l] = results[l].load_part(s, b, v, part);
+                }
+                words.update(
+                    s,
+                    (b, v),
+                    part,
+                    #[inline(always)]
+                    |i, c| update(i, x, c),
+                );
+            }
+        },
+        || (),
+    );
 }
 
 #[inline(always)]
@@ -622,6 +542,12 @@ fn radix4_factors<S: Simd>(s: S, factors: &[f64]) -> [Complex<S>; 3] {
 #[inline(always)]
 fn radix4<S: Simd>(s: S, x: [Complex<S>; 4], w: [Complex<S>; 3]) -> [Complex<S>; 4] {
     dft4(s, [x[0], multiply(s, x[1], w[0]), multiply(s, x[2], w[1]), multiply(s, x[3], w[2])])
+}
+
+/// A radix-2 step back, times 2.
+#[inline(always)]
+fn inverse_radix2<S: Simd>(s: S, [y, z]: [Complex<S>; 2], w: Complex<S>) -> [Complex<S>; 2] {
+    [add(s, y, z), multiply_conjugate(s, sub(s, y, z), w)]
 }
 
 /// A radix-4 step back, times 4.
@@ -668,34 +594,22 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> Vec<f64> {
             let degree = self.a.len();
             let (mut fa, mut fb) = (vec![0.0; degree], vec![0.0; degree]);
-            let (mut work, size) = (vec![0.0; degree], S::LANES * S::LANES);
-            forward(s, self.plan, self.a, &mut work, &mut fa, (0, 1), |_| ());
-            forward(s, self.plan, self.b, &mut work, &mut fb, (0, 1), |_| ());
-            for (square, block) in work.chunks_exact_mut(2 * size).enumerate() {
-                let factors = self.plan.square_factors(square, S::LANES);
-                let (mut re, mut im) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
-                for j in 0..S::LANES {
-                    let at = |f: &[f64]| {
-                        let i = 2 * square * size + j * S::LANES;
-                        (s.load(f, i), s.load(f, i + size))
-                    };
-                    (re[j], im[j]) = multiply(s, at(&fa), at(&fb));
-                }
-                inverse_square(s, factors, &mut re, &mut im, block);
+            let mut work = vec![0.0; degree];
+            forward(s, self.plan, self.a, &mut work, &mut fa, (0, 1), || ());
+            forward(s, self.plan, self.b, &mut work, &mut fb, (0, 1), || ());
+            let (fa, fb, mut squares) =
+                (Blocks::new::<S>(&fa[..]), Blocks::new::<S>(&fb[..]), Blocks::new::<S>(&mut work[..]));
+            for (square, factors) in self.plan.square_factors::<S>().enumerate() {
+                let mut x = fa.products::<S, _, 1>(s, square, &fb, square, 1);
+                inverse_square(s, factors, &mut x);
+                squares.store(s, square, &x);
             }
-            inverse_passes(s, self.plan, &mut work, |_| ());
+            inverse_passes(s, self.plan, &mut work, || ());
             let (mut out, mut words) = (vec![0.0; degree], vec![1; degree]);
-            inverse_last(
-                s,
-                self.plan,
-                [&work],
-                &mut words,
-                |i, [x], c| {
-                    s.store(&mut out, i, x);
-                    s.add_u(c, c)
-                },
-                |_| (),
-            );
+            update_words(s, [&work], &mut words, |i, [x], c| {
+                s.store(&mut out, i, x);
+                s.add_u(c, c)
+            });
             assert!(words.iter().all(|&w| w == 2), "every word updated once");
             out
         }

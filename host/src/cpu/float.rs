@@ -42,20 +42,21 @@ impl FloatKey {
         accumulator: &mut [u64],
         scratch: &mut SpectralScratch,
     ) {
-        let ahead = self.0.ahead::<AHEAD>(index);
-        self.0.transform_digits(s, exponent, accumulator, Part::All, scratch, &ahead);
-        let torus = s.splat(TORUS);
+        let mut ahead = self.0.ahead::<AHEAD>(index);
+        self.0.transform_digits(s, exponent, accumulator, Part::All, scratch, &mut ahead);
         for (column, poly) in accumulator.chunks_exact_mut(self.0.degree).enumerate() {
             self.0.multiply_back(
                 s,
                 (index, column),
                 scratch,
-                &ahead,
+                &mut ahead,
                 poly,
                 #[inline(always)]
-                |_, [x], c| {
+                || s.splat(TORUS),
+                #[inline(always)]
+                |torus, _, [x], c| {
                     let fraction = s.sub(x, s.round(x));
-                    let product = s.to_int(s.mul(fraction, torus));
+                    let product = s.to_int(s.mul(fraction, *torus));
                     s.add_u(c, product)
                 },
             );

@@ -69,12 +69,6 @@ const LIMBS: usize = 3;
 /// a, the base of the limbs: just above 2^(64/3).
 const RADIX: i64 = 5 << 19;
 
-/// `a * x`. The shifts are [`SHIFTS`], hidden from the compiler: it would make one product of them, which is slower.
-#[inline(always)]
-fn times_radix<S: Simd>(s: S, x: S::U, shifts: [u32; 2]) -> S::U {
-    s.add_u(s.shl_u(x, shifts[0]), s.shl_u(x, shifts[1]))
-}
-
 /// `a = 2^21 + 2^19`.
 const SHIFTS: [u32; 2] = [21, 19];
 
@@ -104,12 +98,15 @@ fn torus_of(s: [i64; LIMBS]) -> u64 {
 /// Constants of the rounding.
 #[derive(Clone, Copy)]
 struct Rounding<S: Simd> {
-    magic: S::F,
+    /// [`MAGIC`] and even numbers of half units, so that what all magic numbers add to a word is 0 mod 2^64: for the lower
+    /// two limbs, and for the upper one.
+    magic: [S::F; 2],
     fraction_magic: S::F,
     /// `a^j (1 + 2^-32) 2^-63`, over [`UNIT`].
     weights: [S::F; LIMBS],
-    /// Takes back what the magic numbers add.
-    offset: S::U,
+    /// `a^2 / 2^32`.
+    square: S::U,
+    /// [`SHIFTS`], which the compiler must not see: it would make one product of them, which is slower.
     shifts: [u32; 2],
 }
 
@@ -117,36 +114,60 @@ impl<S: Simd> Rounding<S> {
     #[inline(always)]
     fn new(s: S) -> Self {
         let scale = (1.0 + 2f64.powi(-32)) * 2f64.powi(-63) / UNIT;
-        let powers = (0..LIMBS as u32).fold(0u64, |sum, j| sum.wrapping_add(RADIX.cast_unsigned().wrapping_pow(j)));
-        let magic = MAGIC.to_bits().wrapping_mul(powers).wrapping_mul((1 << 32) + 1);
-        let fraction = FRACTION_MAGIC.to_bits() >> FRACTION;
-        Self {
-            magic: s.splat(MAGIC),
+        // From memory: the compiler would broadcast known constants where they are used.
+        let [low, high] = magic_numbers();
+        std::hint::black_box(Self {
+            magic: [s.splat(low), s.splat(high)],
             fraction_magic: s.splat(FRACTION_MAGIC),
-            weights: std::array::from_fn(|j| s.splat(scale * (RADIX as f64).powi(j as i32))),
-            offset: s.splat_u(fraction.wrapping_sub(magic)),
-            shifts: std::hint::black_box(SHIFTS),
-        }
+            weights: [s.splat(scale), s.splat(scale * RADIX as f64), s.splat(scale * RADIX as f64 * RADIX as f64)],
+            square: s.splat_u((RADIX * RADIX) as u64 >> 32),
+            shifts: SHIFTS,
+        })
     }
 
-    /// The rounded torus words, the bits of the sums with [`MAGIC`], and the fraction of g in the upper bits of the lower
+    /// The rounded torus words, the bits of the sums with magic numbers, and the fraction of g in the upper bits of the lower
     /// half of each lane.
     #[inline(always)]
     fn round(&self, s: S, y: [S::F; LIMBS]) -> (S::U, [S::U; LIMBS], S::U) {
-        let mut bits = [self.offset; LIMBS];
+        let mut bits = [self.square; LIMBS];
         for j in 0..LIMBS {
-            bits[j] = s.bits(s.add(y[j], self.magic));
+            bits[j] = s.bits(s.add(y[j], self.magic[j / 2]));
         }
-        let mut sum = bits[LIMBS - 1];
-        let mut g = s.mul(y[LIMBS - 1], self.weights[LIMBS - 1]);
-        for j in (0..LIMBS - 1).rev() {
-            sum = s.add_u(bits[j], times_radix(s, sum, self.shifts));
-            g = s.fma(y[j], self.weights[j], g);
-        }
-        let g = s.bits(s.add(g, self.fraction_magic));
-        let integer = s.add_u(s.add_u(sum, self.offset), s.shl_u(sum, 32));
+        let g = s.fma(y[1], self.weights[1], s.mul(y[2], self.weights[2]));
+        let g = s.bits(s.add(s.fma(y[0], self.weights[0], g), self.fraction_magic));
+        // (2^32 + 1) times the sum of a^j bits_j: of a^2, a multiple of 2^32, only the low half of its factor matters.
+        let low = s.add_u(s.add_u(bits[0], s.shl_u(bits[1], self.shifts[0])), s.shl_u(bits[1], self.shifts[1]));
+        let high = s.shl_u(s.add_u(low, s.mul32_u(bits[2], self.square)), 32);
+        let integer = s.add_u(low, high);
         (s.sub_u(integer, s.shr_u(g, FRACTION)), bits, s.shl_u(g, 32 - FRACTION))
     }
+}
+
+/// [`MAGIC`] for the lower two limbs and for the upper one, and even numbers m and m' of half units below 2^39 besides, with
+/// `(2^32 + 1) ((1 + a) (bits of MAGIC + m) + a^2 (bits of MAGIC + m')) = bits of FRACTION_MAGIC / 2^FRACTION` mod 2^64.
+const fn magic_numbers() -> [f64; 2] {
+    let radix = RADIX as u64;
+    // 1 - 2^32 is the inverse of 1 + 2^32.
+    let wanted = (FRACTION_MAGIC.to_bits() >> FRACTION).wrapping_mul(0xFFFF_FFFF_0000_0001);
+    let powers = 1u64.wrapping_add(radix).wrapping_add(radix.wrapping_mul(radix));
+    let rest = wanted.wrapping_sub(MAGIC.to_bits().wrapping_mul(powers));
+    // a^2 = 25 * 2^38: m makes the rest a multiple of 2^39.
+    let low = rest.wrapping_mul(inverse(1 + radix)) & ((1 << 39) - 1);
+    let rest = rest.wrapping_sub(low.wrapping_mul(1 + radix));
+    let high = (rest >> 38).wrapping_mul(inverse(25)) & ((1 << 26) - 1);
+    [f64::from_bits(MAGIC.to_bits() + low), f64::from_bits(MAGIC.to_bits() + high)]
+}
+
+/// The inverse of an odd number mod 2^64, by Newton's iteration.
+const fn inverse(odd: u64) -> u64 {
+    // Right in three bits, then in twice as many each time.
+    let mut inverse = odd;
+    let mut bits = 3;
+    while bits < 64 {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        bits *= 2;
+    }
+    inverse
 }
 
 /// Lanes whose rounding may be off: the lower half is at most this.
@@ -237,27 +258,28 @@ impl LimbKey {
         scratch: &mut SpectralScratch,
     ) {
         let degree = self.key.degree;
-        let ahead = self.key.ahead::<AHEAD>(index);
-        self.key.transform_digits(s, exponent, accumulator, Part::All, scratch, &ahead);
-        let rounding = Rounding::<S>::new(s);
+        let mut ahead = self.key.ahead::<AHEAD>(index);
+        self.key.transform_digits(s, exponent, accumulator, Part::All, scratch, &mut ahead);
         let mut done = 0;
         let mut trusted = true;
         while trusted && done < self.key.columns {
             let poly = &mut accumulator[done * degree..(done + 1) * degree];
-            let (mut any, mut least) = (s.splat_u(0), s.splat_u(!0));
-            self.key.multiply_back(
+            // All bits seen, and the fractions closest to a doubtful rounding.
+            let (_, any, least) = self.key.multiply_back(
                 s,
                 (index, done),
                 scratch,
-                &ahead,
+                &mut ahead,
                 poly,
                 #[inline(always)]
-                |_, y, c| {
+                || (Rounding::<S>::new(s), s.splat_u(0), s.splat_u(!0)),
+                #[inline(always)]
+                |(rounding, any, least), _, y, c| {
                     let (torus, bits, fraction) = rounding.round(s, y);
                     for j in 0..LIMBS {
-                        any = s.or_u(any, bits[j]);
+                        *any = s.or_u(*any, bits[j]);
                     }
-                    least = s.min_halves(least, fraction);
+                    *least = s.min_halves(*least, fraction);
                     s.add_u(c, torus)
                 },
             );
@@ -311,10 +333,11 @@ impl LimbKey {
                     s,
                     (index, column),
                     scratch,
-                    &key.key.ahead::<false>(index),
+                    &mut key.key.ahead::<false>(index),
                     poly,
+                    || (),
                     #[inline(always)]
-                    |_, y, c| {
+                    |(), _, y, c| {
                         let (torus, _, fraction) = rounding.round(s, y);
                         let (torus, fraction, mut c) = (lanes(s, torus), lanes(s, fraction), lanes(s, c));
                         let mut exact = [[0.0; 8]; LIMBS];
@@ -358,21 +381,22 @@ impl LimbKey {
             #[inline(always)]
             fn run<S: Simd>(self, s: S) {
                 let Self(key, index, exponent, accumulator, scratch) = self;
-                let (ahead, degree) = (key.key.ahead::<false>(index), key.key.degree);
+                let (mut ahead, degree) = (key.key.ahead::<false>(index), key.key.degree);
                 let mut sums = vec![[0i64; LIMBS]; accumulator.len()];
                 for part in [Part::Low, Part::High] {
                     let shift = if part == Part::High { key.key.low_bits() } else { 0 };
-                    key.key.transform_digits(s, exponent, accumulator, part, scratch, &ahead);
+                    key.key.transform_digits(s, exponent, accumulator, part, scratch, &mut ahead);
                     let columns = sums.chunks_exact_mut(degree).zip(accumulator.chunks_exact_mut(degree));
                     for (column, (sums, poly)) in columns.enumerate() {
                         key.key.multiply_back(
                             s,
                             (index, column),
                             scratch,
-                            &ahead,
+                            &mut ahead,
                             poly,
+                            || (),
                             #[inline(always)]
-                            |i, y, c| {
+                            |(), i, y, c| {
                                 for j in 0..LIMBS {
                                     let mut lanes = [0.0; 8];
                                     s.store(&mut lanes, 0, y[j]);
@@ -417,17 +441,25 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Vec<f64> {
             let Self(LimbKey { key, .. }, accumulator, part) = self;
-            let (mut scratch, ahead) = (key.scratch(), key.ahead::<false>(0));
-            key.transform_digits(s, 77, accumulator, part, &mut scratch, &ahead);
+            let (mut scratch, mut ahead) = (key.scratch(), key.ahead::<false>(0));
+            key.transform_digits(s, 77, accumulator, part, &mut scratch, &mut ahead);
             let mut products = vec![0.0; LIMBS * accumulator.len()];
             for (column, products) in products.chunks_exact_mut(LIMBS * key.degree).enumerate() {
                 let mut words = vec![0; key.degree];
-                key.multiply_back(s, (0, column), &mut scratch, &ahead, &mut words, |i, y, c| {
-                    for j in 0..LIMBS {
-                        s.store(products, j * key.degree + i, s.mul(y[j], s.splat(1.0 / UNIT)));
-                    }
-                    c
-                });
+                key.multiply_back(
+                    s,
+                    (0, column),
+                    &mut scratch,
+                    &mut ahead,
+                    &mut words,
+                    || (),
+                    |(), i, y, c| {
+                        for j in 0..LIMBS {
+                            s.store(products, j * key.degree + i, s.mul(y[j], s.splat(1.0 / UNIT)));
+                        }
+                        c
+                    },
+                );
             }
             products
         }

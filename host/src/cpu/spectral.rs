@@ -7,7 +7,7 @@ use super::digits::difference_digits;
 use super::double;
 use super::fft::{self, FftPlan};
 use super::memory::{Ahead, AlignedVec};
-use super::simd::{Kernel, Simd, Task};
+use super::simd::{Blocks, Kernel, Simd, Task};
 use super::torus::Gadget;
 use glovebox_golden::params::BootstrapParameters;
 
@@ -93,10 +93,10 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         self.rows() * self.columns * LIMBS * self.degree
     }
 
-    /// The key of the step after `index`, to be asked for during that step if WANTED.
+    /// The key from step `index` on, to be asked for during that step if WANTED.
     pub(crate) fn ahead<const WANTED: bool>(&self, index: usize) -> Ahead<'_, f64, WANTED> {
-        let units = (self.rows() + self.columns * LIMBS) * self.plan.work();
-        Ahead::new(&self.spectra, index, self.ggsw_len(), units)
+        let calls = (self.rows() + self.columns * LIMBS) * self.plan.calls();
+        Ahead::new(&self.spectra, index, self.ggsw_len(), calls)
     }
 
     /// Decomposes `accumulator * X^exponent - accumulator` and transforms a part of the digits.
@@ -108,12 +108,16 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         accumulator: &[u64],
         part: Part,
         scratch: &mut SpectralScratch,
-        ahead: &Ahead<'_, f64, AHEAD>,
+        ahead: &mut Ahead<'_, f64, AHEAD>,
     ) {
-        let (degree, columns, rows) = (self.degree, self.columns, self.rows());
+        let (degree, gadget, columns, rows) = (self.degree, self.gadget, self.columns, self.rows());
         let SpectralScratch { digits, work, spectra } = scratch;
         for (row, poly) in accumulator.chunks_exact(degree).enumerate() {
-            difference_digits(s, poly, exponent, self.gadget, digits, degree);
+            let all = &mut digits[..];
+            s.apart(
+                #[inline(always)]
+                move || difference_digits(s, poly, exponent, gadget, all, degree),
+            );
             for (level, digits) in digits.chunks_exact_mut(degree).enumerate() {
                 if part != Part::All {
                     let unit = f64::from(1u32 << self.low_bits());
@@ -122,86 +126,123 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
                         *d = if part == Part::High { high } else { *d - high * unit };
                     }
                 }
-                let row = level * columns + row;
-                fft::forward(
-                    s,
-                    &self.plan,
-                    digits,
-                    &mut work[..degree],
-                    spectra,
-                    (row, rows),
+                let (plan, work, spectra) = (&self.plan, &mut work[..degree], &mut spectra[..]);
+                let (places, before) = ((level * columns + row, rows), *ahead);
+                *ahead = s.apart(
                     #[inline(always)]
-                    |units| ahead.worked(s, units),
+                    move || {
+                        let mut ahead = before;
+                        fft::forward(
+                            s,
+                            plan,
+                            digits,
+                            work,
+                            spectra,
+                            places,
+                            #[inline(always)]
+                            || ahead.worked(s, 1),
+                        );
+                        ahead
+                    },
                 );
             }
         }
     }
 
-    /// Multiplies the transformed digits by a column of the key of step `index` and transforms back: `update(i, x, c)` gets coefficients i
-    /// to i + LANES of every limb's product, and those of `poly`, and returns what is to stand in their place.
+    /// Multiplies the transformed digits by a column of the key of step `index` and transforms back:
+    /// `update(state, i, x, c)` gets coefficients i to i + LANES of every limb's product, and those of `poly`, and returns
+    /// what is to stand in their place. Returns the state, which `start` makes.
     #[inline(always)]
-    pub(crate) fn multiply_back<S: Simd, const AHEAD: bool>(
+    pub(crate) fn multiply_back<S: Simd, const AHEAD: bool, T>(
         &self,
         s: S,
         (index, column): (usize, usize),
         scratch: &mut SpectralScratch,
-        ahead: &Ahead<'_, f64, AHEAD>,
+        ahead: &mut Ahead<'_, f64, AHEAD>,
         poly: &mut [u64],
-        update: impl FnMut(usize, [S::F; LIMBS], S::U) -> S::U,
-    ) {
-        let (degree, rows, size) = (self.degree, self.rows(), S::LANES * S::LANES);
+        start: impl FnOnce() -> T,
+        mut update: impl FnMut(&mut T, usize, [S::F; LIMBS], S::U) -> S::U,
+    ) -> T {
+        let (degree, rows, plan) = (self.degree, self.rows(), &self.plan);
         let SpectralScratch { work, spectra, .. } = scratch;
-        let start = index * self.ggsw_len() + column * rows * LIMBS * degree;
-        let key = &self.spectra[start..start + rows * LIMBS * degree];
-        let square_work = 2 * S::LANES * S::LANES.ilog2() as usize;
-        let len = rows * 2 * size;
-        for square in 0..self.plan.squares() {
-            let factors = self.plan.square_factors(square, S::LANES);
-            let digits = &spectra[square * len..][..len];
-            for limb in 0..LIMBS {
-                let key = &key[(square * LIMBS + limb) * len..][..len];
-                let (mut re, mut im) = ([s.splat(0.0); 8], [s.splat(0.0); 8]);
-                for row in 0..rows {
-                    let (digits, key) = (&digits[row * 2 * size..][..2 * size], &key[row * 2 * size..][..2 * size]);
-                    for j in 0..S::LANES {
-                        let (d, e) = (s.load(digits, j * S::LANES), s.load(digits, size + j * S::LANES));
-                        let (k, l) = (s.load(key, j * S::LANES), s.load(key, size + j * S::LANES));
-                        if row == 0 {
-                            (re[j], im[j]) = (s.mul(d, k), s.mul(d, l));
-                        } else {
-                            (re[j], im[j]) = (s.fma(d, k, re[j]), s.fma(d, l, im[j]));
-                        }
-                        (re[j], im[j]) = (s.fnma(e, l, re[j]), s.fma(e, k, im[j]));
-                    }
-                }
-                let block = &mut work[limb * degree + square * 2 * size..][..2 * size];
-                fft::inverse_square(s, factors, &mut re, &mut im, block);
-                ahead.worked(s, square_work);
-            }
-        }
-        for work in work.chunks_exact_mut(degree) {
-            fft::inverse_passes(
-                s,
-                &self.plan,
-                work,
+        let len = rows * LIMBS * degree;
+        let key = &self.spectra[index * self.ggsw_len() + column * len..][..len];
+        let all = &mut work[..];
+        let before = *ahead;
+        *ahead = if rows == 2 {
+            s.apart(
                 #[inline(always)]
-                |units| ahead.worked(s, units),
+                move || multiply_squares::<S, LIMBS, 2, AHEAD>(s, plan, spectra, key, all, rows, before),
+            )
+        } else {
+            s.apart(
+                #[inline(always)]
+                move || multiply_squares::<S, LIMBS, 0, AHEAD>(s, plan, spectra, key, all, rows, before),
+            )
+        };
+        for work in work.chunks_exact_mut(degree) {
+            let before = *ahead;
+            *ahead = s.apart(
+                #[inline(always)]
+                move || {
+                    let mut ahead = before;
+                    fft::inverse_passes(
+                        s,
+                        plan,
+                        work,
+                        #[inline(always)]
+                        || ahead.worked(s, 1),
+                    );
+                    ahead
+                },
             );
         }
         let mut products: [&[f64]; LIMBS] = [&[]; LIMBS];
         for (product, work) in products.iter_mut().zip(work.chunks_exact(degree)) {
             *product = work;
         }
-        fft::inverse_last(
-            s,
-            &self.plan,
-            products,
-            poly,
-            update,
+        s.apart(
             #[inline(always)]
-            |units| ahead.worked(s, units),
-        );
+            move || {
+                let mut state = start();
+                fft::update_words(
+                    s,
+                    products,
+                    poly,
+                    #[inline(always)]
+                    |i, x, c| update(&mut state, i, x, c),
+                );
+                state
+            },
+        )
     }
+}
+
+/// Products of the digits' squares with those of a column of the key, all limbs, and the first part of the way back. ROWS as
+/// in [`Blocks::products`]. Returns what is still to be asked for.
+#[inline(always)]
+fn multiply_squares<'a, S: Simd, const LIMBS: usize, const ROWS: usize, const AHEAD: bool>(
+    s: S,
+    plan: &FftPlan,
+    digits: &[f64],
+    key: &[f64],
+    work: &mut [f64],
+    rows: usize,
+    mut ahead: Ahead<'a, f64, AHEAD>,
+) -> Ahead<'a, f64, AHEAD> {
+    let (digits, key, mut work) = (Blocks::new::<S>(digits), Blocks::new::<S>(key), Blocks::new::<S>(work));
+    let (squares, mut at) = (plan.squares(), 0);
+    for (square, factors) in plan.square_factors::<S>().enumerate() {
+        let mut to = square;
+        for _ in 0..LIMBS {
+            let mut x = digits.products::<S, _, ROWS>(s, square * rows, &key, at, rows);
+            fft::inverse_square(s, factors, &mut x);
+            work.store(s, to, &x);
+            (at, to) = (at + rows, to + squares);
+        }
+        ahead.worked(s, LIMBS);
+    }
+    ahead
 }
 
 struct Convert<'a, const LIMBS: usize, I> {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::{Simd, Task};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX2 and FMA.
@@ -18,6 +19,33 @@ impl Avx2 {
 #[target_feature(enable = "avx2,fma")]
 fn with_avx2<T: Task>(token: Avx2, task: T) -> T::Output {
     task.run(token)
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline(never)]
+fn apart_with_avx2<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+/// [`Simd::settle`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn settle_with_avx2(a: &mut [__m256d; 8], b: &mut [__m256d; 8]) {
+    // SAFETY: a comment for instructions; registers hold the same before and after.
+    unsafe {
+        asm!(
+            "/* {} {} {} {} {} {} {} {} */",
+            inout(ymm_reg) a[0],
+            inout(ymm_reg) a[1],
+            inout(ymm_reg) a[2],
+            inout(ymm_reg) a[3],
+            inout(ymm_reg) b[0],
+            inout(ymm_reg) b[1],
+            inout(ymm_reg) b[2],
+            inout(ymm_reg) b[3],
+            options(nostack, preserves_flags)
+        );
+    }
 }
 
 /// Evaluates intrinsics.
@@ -52,6 +80,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
         intrinsic!(with_avx2(self, task))
+    }
+    #[inline(always)]
+    fn apart<R>(self, f: impl FnOnce() -> R) -> R {
+        intrinsic!(apart_with_avx2(f))
     }
 
     #[inline(always)]
@@ -115,6 +147,10 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
     }
     #[inline(always)]
+    fn settle(self, a: &mut [Self::F; 8], b: &mut [Self::F; 8]) {
+        intrinsic!(settle_with_avx2(a, b));
+    }
+    #[inline(always)]
     fn transpose(self, rows: &mut [Self::F; 8]) {
         let [a, b, c, d, ..] = *rows;
         intrinsic!({
@@ -134,6 +170,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn bits(self, a: Self::F) -> Self::U {
         intrinsic!(_mm256_castpd_si256(a))
+    }
+    #[inline(always)]
+    fn from_bits(self, a: Self::U) -> Self::F {
+        intrinsic!(_mm256_castsi256_pd(a))
     }
     #[inline(always)]
     fn to_int(self, a: Self::F) -> Self::U {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::{Simd, Task};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX-512 F, DQ and BW.
@@ -19,6 +20,35 @@ impl Avx512 {
     }
 }
 
+/// [`Simd::settle`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw")]
+fn settle_with_avx512(a: &mut [__m512d; 8], b: &mut [__m512d; 8]) {
+    // SAFETY: a comment for instructions; registers hold the same before and after.
+    unsafe {
+        asm!(
+            "/* {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} */",
+            inout(zmm_reg) a[0],
+            inout(zmm_reg) a[1],
+            inout(zmm_reg) a[2],
+            inout(zmm_reg) a[3],
+            inout(zmm_reg) a[4],
+            inout(zmm_reg) a[5],
+            inout(zmm_reg) a[6],
+            inout(zmm_reg) a[7],
+            inout(zmm_reg) b[0],
+            inout(zmm_reg) b[1],
+            inout(zmm_reg) b[2],
+            inout(zmm_reg) b[3],
+            inout(zmm_reg) b[4],
+            inout(zmm_reg) b[5],
+            inout(zmm_reg) b[6],
+            inout(zmm_reg) b[7],
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// Evaluates intrinsics.
 macro_rules! intrinsic {
     ($e:expr) => {{
@@ -31,6 +61,12 @@ macro_rules! intrinsic {
 #[target_feature(enable = "avx512f,avx512dq,avx512bw")]
 fn with_avx512<T: Task>(token: Avx512, task: T) -> T::Output {
     task.run(token)
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512bw")]
+#[inline(never)]
+fn apart_with_avx512<R>(f: impl FnOnce() -> R) -> R {
+    f()
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512bw")]
@@ -75,6 +111,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
         intrinsic!(with_avx512(self, task))
+    }
+    #[inline(always)]
+    fn apart<R>(self, f: impl FnOnce() -> R) -> R {
+        intrinsic!(apart_with_avx512(f))
     }
 
     #[inline(always)]
@@ -138,6 +178,10 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_roundscale_pd::<0>(a))
     }
     #[inline(always)]
+    fn settle(self, a: &mut [Self::F; 8], b: &mut [Self::F; 8]) {
+        intrinsic!(settle_with_avx512(a, b));
+    }
+    #[inline(always)]
     fn transpose(self, rows: &mut [Self::F; 8]) {
         intrinsic!(transpose8(rows));
     }
@@ -148,6 +192,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn bits(self, a: Self::F) -> Self::U {
         intrinsic!(_mm512_castpd_si512(a))
+    }
+    #[inline(always)]
+    fn from_bits(self, a: Self::U) -> Self::F {
+        intrinsic!(_mm512_castsi512_pd(a))
     }
     #[inline(always)]
     fn to_int(self, a: Self::F) -> Self::U {

@@ -20,7 +20,7 @@ mod portable;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
-pub(crate) use points::{Complex, Points};
+pub(crate) use points::{Blocks, Complex, Points, Square};
 pub(crate) use portable::Portable;
 
 /// Work to be compiled for an instruction set.
@@ -44,6 +44,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Compiles and runs a task with this instruction set.
     fn run<T: Task>(self, task: T) -> T::Output;
+    /// Runs `f` as a function of its own in code that is compiled for this instruction set already, so that its loops have
+    /// all registers. It should own what it works with: what it borrows is read from memory.
+    fn apart<R>(self, f: impl FnOnce() -> R) -> R;
 
     fn splat(self, x: f64) -> Self::F;
     /// `x[i..i + LANES]`.
@@ -80,12 +83,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
     /// The nearest integers.
     fn round(self, a: Self::F) -> Self::F;
+    /// Has the compiler finish the first `LANES` vectors of both, and then go on: if it mixes what follows with what was
+    /// before, it has more values than registers.
+    fn settle(self, a: &mut [Self::F; 8], b: &mut [Self::F; 8]);
     /// Transposes the square of the first `LANES` vectors.
     fn transpose(self, rows: &mut [Self::F; 8]);
     /// Doubles of signed integers below 2^51 in magnitude.
     fn small_int_to_f(self, a: Self::U) -> Self::F;
     /// The bits of doubles.
     fn bits(self, a: Self::F) -> Self::U;
+    /// The doubles of bits.
+    fn from_bits(self, a: Self::U) -> Self::F;
     /// Integers mod 2^64 of integral doubles within 2^63 in magnitude.
     fn to_int(self, a: Self::F) -> Self::U;
 

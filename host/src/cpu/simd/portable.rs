@@ -59,6 +59,10 @@ impl Simd for Portable {
     fn run<T: Task>(self, task: T) -> T::Output {
         task.run(self)
     }
+    #[inline(never)]
+    fn apart<R>(self, f: impl FnOnce() -> R) -> R {
+        f()
+    }
 
     #[inline(always)]
     fn splat(self, x: f64) -> Self::F {
@@ -138,6 +142,8 @@ impl Simd for Portable {
         a.map(f64::round_ties_even)
     }
     #[inline(always)]
+    fn settle(self, _: &mut [Self::F; 8], _: &mut [Self::F; 8]) {}
+    #[inline(always)]
     fn transpose(self, rows: &mut [Self::F; 8]) {
         transpose4(rows);
     }
@@ -148,6 +154,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn bits(self, a: Self::F) -> Self::U {
         a.map(f64::to_bits)
+    }
+    #[inline(always)]
+    fn from_bits(self, a: Self::U) -> Self::F {
+        a.map(f64::from_bits)
     }
     #[inline(always)]
     fn to_int(self, a: Self::F) -> Self::U {
