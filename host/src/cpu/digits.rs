@@ -18,8 +18,18 @@ pub(crate) fn difference_digits<S: Simd>(
     let shift = exponent as usize & (degree - 1);
     let turned_over = exponent as usize & degree != 0;
     // Coefficient i of the product is coefficient i - shift of poly, negated when the index wraps.
-    segment(s, &poly[degree - shift..], &poly[..shift], !turned_over, gadget, digits, stride);
-    segment(s, &poly[..degree - shift], &poly[shift..], turned_over, gadget, &mut digits[shift..], stride);
+    let (head, tail) = poly.split_at(degree - shift);
+    let (front, back) = poly.split_at(shift);
+    if gadget.level == 1 && gadget.base_log <= SingleDigits::<S>::LARGEST_BASE_LOG {
+        let mut quick = SingleDigits::new(s, gadget.base_log);
+        quick.segment(s, tail, front, !turned_over, &mut digits[..shift]);
+        quick.segment(s, head, back, turned_over, &mut digits[shift..degree]);
+        if quick.are_right(s) {
+            return;
+        }
+    }
+    segment(s, tail, front, !turned_over, gadget, digits, stride);
+    segment(s, head, back, turned_over, gadget, &mut digits[shift..], stride);
 }
 
 /// Digits of `+-rotated - plain`.
@@ -45,94 +55,102 @@ fn segment<S: Simd>(
         return;
     }
     let whole = len / S::LANES * S::LANES;
-    whole_vectors(s, &rotated[..whole], &plain[..whole], negate, gadget, digits, stride);
+    all_digits(s, &rotated[..whole], &plain[..whole], negate, gadget, digits, stride);
     if whole < len {
         // The last vector overlaps the one before.
         let last = len - S::LANES;
-        whole_vectors(s, &rotated[last..len], &plain[last..len], negate, gadget, &mut digits[last..], stride);
+        all_digits(s, &rotated[last..len], &plain[last..len], negate, gadget, &mut digits[last..], stride);
+    }
+}
+
+/// [`Gadget::state`] of one level, which is its only digit, as a double: right unless it is the lowest one.
+///
+/// Rounded to the nearest multiple, halves upward, a word gives a digit in `[-B/2, B/2]`, whose two ends are the same mod B:
+/// a word that was rounded up to B/2 has -B/2, and one that was rounded down to -B/2 has B/2. Here both have -B/2.
+struct SingleDigits<S: Simd> {
+    /// Half the unit of digits, so that cutting rounds, and 2^63, so that words are unsigned.
+    offset: S::U,
+    shift: u32,
+    /// The bits of 2^52, in whose lowest place stands 1; and 2^52 with what makes digits signed.
+    magic: S::U,
+    magic_offset: S::F,
+    /// The least upper halves of the words that were cut.
+    least: S::U,
+}
+
+impl<S: Simd> SingleDigits<S> {
+    /// A digit lies in the upper half of its word.
+    const LARGEST_BASE_LOG: u32 = 32;
+
+    #[inline(always)]
+    fn new(s: S, base_log: u32) -> Self {
+        let (magic, half) = (2f64.powi(52), 2f64.powi(base_log.cast_signed() - 1));
+        Self {
+            offset: s.splat_u((1 << 63) + (1 << (63 - base_log))),
+            shift: 64 - base_log,
+            magic: s.splat_u(magic.to_bits()),
+            magic_offset: s.splat(magic + half),
+            least: s.splat_u(!0),
+        }
+    }
+
+    /// Digits of `+-rotated - plain`.
+    #[inline(always)]
+    fn segment(&mut self, s: S, rotated: &[u64], plain: &[u64], negate: bool, digits: &mut [f64]) {
+        if negate {
+            self.signed_segment::<true>(s, rotated, plain, digits);
+        } else {
+            self.signed_segment::<false>(s, rotated, plain, digits);
+        }
+    }
+
+    #[inline(always)]
+    fn signed_segment<const NEGATE: bool>(&mut self, s: S, rotated: &[u64], plain: &[u64], digits: &mut [f64]) {
+        const AT_ONCE: usize = 4;
+        let len = plain.len();
+        if len < S::LANES {
+            // One vector with zeros behind, which have no lowest digit.
+            let (mut r, mut p, mut d) = ([0; 8], [0; 8], [0.0; 8]);
+            r[..len].copy_from_slice(rotated);
+            p[..len].copy_from_slice(plain);
+            self.vector::<NEGATE>(s, &r, &p, &mut d, 0);
+            digits.copy_from_slice(&d[..len]);
+            return;
+        }
+        let bunch = AT_ONCE * S::LANES;
+        let words = rotated.chunks_exact(bunch).zip(plain.chunks_exact(bunch));
+        for ((r, p), d) in words.zip(digits.chunks_exact_mut(bunch)) {
+            // Cut once more: the compiler loses the lengths on the way.
+            let (r, p, d) = (&r[..bunch], &p[..bunch], &mut d[..bunch]);
+            for v in 0..AT_ONCE {
+                self.vector::<NEGATE>(s, r, p, d, v * S::LANES);
+            }
+        }
+        for i in (len / bunch * bunch..len).step_by(S::LANES) {
+            // The last vector may overlap the one before.
+            self.vector::<NEGATE>(s, rotated, plain, digits, i.min(len - S::LANES));
+        }
+    }
+
+    #[inline(always)]
+    fn vector<const NEGATE: bool>(&mut self, s: S, rotated: &[u64], plain: &[u64], digits: &mut [f64], i: usize) {
+        let (r, p) = (s.load_u(rotated, i), s.load_u(plain, i));
+        let x = if NEGATE { s.sub_u(s.sub_u(self.offset, p), r) } else { s.add_u(s.sub_u(r, p), self.offset) };
+        self.least = s.min_halves(self.least, x);
+        let bits = s.or_u(s.shr_u(x, self.shift), self.magic);
+        s.store(digits, i, s.sub(s.from_bits(bits), self.magic_offset));
+    }
+
+    /// Whether no digit was the lowest one.
+    #[inline(always)]
+    fn are_right(&self, s: S) -> bool {
+        let mut lanes = [0; 8];
+        s.store_u(&mut lanes, 0, self.least);
+        lanes[..S::LANES].iter().all(|lane| lane >> self.shift > 0)
     }
 }
 
 /// Digits of whole vectors.
-#[inline(always)]
-fn whole_vectors<S: Simd>(
-    s: S,
-    rotated: &[u64],
-    plain: &[u64],
-    negate: bool,
-    gadget: Gadget,
-    digits: &mut [f64],
-    stride: usize,
-) {
-    match (gadget.level, negate) {
-        (1, false) => single_digits::<S, false>(s, rotated, plain, gadget, digits),
-        (1, true) => single_digits::<S, true>(s, rotated, plain, gadget, digits),
-        _ => all_digits(s, rotated, plain, negate, gadget, digits, stride),
-    }
-}
-
-/// Digits of whole vectors, one level.
-#[inline(always)]
-fn single_digits<S: Simd, const NEGATE: bool>(
-    s: S,
-    rotated: &[u64],
-    plain: &[u64],
-    gadget: Gadget,
-    digits: &mut [f64],
-) {
-    let digit = SingleDigit::<S>::new(s, gadget.base_log);
-    let words = rotated.chunks_exact(S::LANES).zip(plain.chunks_exact(S::LANES));
-    for ((r, p), digits) in words.zip(digits.chunks_exact_mut(S::LANES)) {
-        let (r, p) = (s.load_u(r, 0), s.load_u(p, 0));
-        let x = if NEGATE { s.sub_u(s.sub_u(digit.offset, p), r) } else { s.add_u(s.sub_u(r, p), digit.offset) };
-        s.store(digits, 0, digit.of(s, x));
-    }
-}
-
-/// [`Gadget::state`] of one level, which is its only digit, as a double.
-///
-/// Rounded to the nearest multiple, halves upward, a word gives a digit in `[-B/2, B/2]`; the two ends are the same mod
-/// B, and the decomposition wants the other one of them.
-struct SingleDigit<S: Simd> {
-    /// 2^63, so that words are unsigned.
-    offset: S::U,
-    /// Exponent B of doubles in [B, 2B), and their last place: it turns halves upward, and nothing else, as where it was
-    /// clear there are a half or more of lower words than it.
-    exponent: S::U,
-    /// The magic number that rounds to integers, and the same with what makes a word unsigned.
-    magic: S::F,
-    magic_offset: S::F,
-    base: S::F,
-    /// Just above 1/B: a digit times this is above 1/2 in magnitude for the ends only.
-    scale: S::F,
-}
-
-impl<S: Simd> SingleDigit<S> {
-    #[inline(always)]
-    fn new(s: S, base_log: u32) -> Self {
-        let base = 2f64.powi(base_log.cast_signed());
-        let magic = 1.5 * 2f64.powi(52);
-        Self {
-            offset: s.splat_u(1 << 63),
-            exponent: s.splat_u(base.to_bits() | 1),
-            magic: s.splat(magic),
-            magic_offset: s.splat(magic + 1.5 * base),
-            base: s.splat(base),
-            scale: s.splat((1.0 + 2f64.powi(-40)) / base),
-        }
-    }
-
-    /// The digits of `offset_word - 2^63`.
-    #[inline(always)]
-    fn of(&self, s: S, offset_word: S::U) -> S::F {
-        let x = s.from_bits(s.or_u(s.shr_u(offset_word, 12), self.exponent));
-        let digit = s.sub(s.add(x, self.magic), self.magic_offset);
-        let ends = s.round(s.mul(digit, self.scale));
-        s.fnma(ends, self.base, digit)
-    }
-}
-
-/// Digits of whole vectors, any number of levels.
 #[inline(always)]
 fn all_digits<S: Simd>(
     s: S,

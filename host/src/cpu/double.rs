@@ -4,50 +4,82 @@ use super::fft::FftPlan;
 use super::memory::AlignedVec;
 use super::simd::Simd;
 
-/// Transforms every polynomial of `standard`, `integer` giving its coefficients, times `gain`, a power of two.
+/// Transforms every polynomial of `standard`, `integers` giving the limbs of a coefficient, times `gain`, a power of two.
 ///
-/// `sink(polynomial, position, re, im)` gets the points, at their positions in a transform's result.
+/// `sink(limb, polynomial, spectrum)` gets the transform of each limb. Returns the largest 2-norm of a limb of a polynomial.
 #[inline(always)]
-pub(crate) fn transform<S: Simd>(
+pub(crate) fn transform<S: Simd, const LIMBS: usize>(
     s: S,
     plan: &FftPlan,
     standard: &[u64],
-    integer: impl Fn(u64) -> i64,
+    integers: impl Fn(u64) -> [i64; LIMBS],
     gain: f64,
-    mut sink: impl FnMut(usize, usize, f64, f64),
-) {
+    mut sink: impl FnMut(usize, usize, Spectrum<'_>),
+) -> f64 {
     let points = plan.points();
     let degree = 2 * points;
     let (order, factors) = (plan.order(), plan.double_factors());
-    // One polynomial a lane: [point][re high, re low, im high, im low][lane].
-    let mut x = AlignedVec::<f64>::zeroed(points * 4 * S::LANES);
+    // One polynomial a lane: [limb][point][re high, re low, im high, im low][lane].
+    let len = points * 4 * S::LANES;
+    let mut x = AlignedVec::<f64>::zeroed(LIMBS * len);
+    let mut largest = 0f64;
     for (group, polys) in standard.chunks(S::LANES * degree).enumerate() {
         for (lane, poly) in polys.chunks_exact(degree).enumerate() {
-            for (j, point) in x.chunks_exact_mut(4 * S::LANES).enumerate() {
-                for (part, c) in [poly[j], poly[j + points]].into_iter().enumerate() {
-                    let k = integer(c);
-                    let high = k as f64;
-                    point[2 * part * S::LANES + lane] = high * gain;
-                    // Small integers are doubles; |k - high| is at most 2^10: exact, and 2^63 as a double does not leave i128.
-                    let low = if k.unsigned_abs() < 1 << 53 { 0.0 } else { (i128::from(k) - high as i128) as f64 };
-                    point[(2 * part + 1) * S::LANES + lane] = low * gain;
+            let (re, im) = poly.split_at(points);
+            let mut squares = [0f64; LIMBS];
+            for (j, parts) in re.iter().zip(im).enumerate() {
+                for (part, &c) in [parts.0, parts.1].into_iter().enumerate() {
+                    let at = (4 * j + 2 * part) * S::LANES + lane;
+                    for ((x, square), k) in x.chunks_exact_mut(len).zip(&mut squares).zip(integers(c)) {
+                        let high = k as f64;
+                        *square += high * high;
+                        x[at] = high * gain;
+                        // Small integers are doubles; |k - high| is at most 2^10: exact, and 2^63 as a double does not leave i128.
+                        let small = k.unsigned_abs() < 1 << 53;
+                        let low = if small { 0.0 } else { (i128::from(k) - high as i128) as f64 };
+                        x[at + S::LANES] = low * gain;
+                    }
                 }
             }
+            largest = squares.into_iter().fold(largest, f64::max);
         }
-        forward(s, &factors, &mut x);
-        for lane in 0..polys.len() / degree {
-            for (position, &leaf) in order.iter().enumerate() {
-                // Normalised: the high part is the sum rounded to nearest.
-                let (re, im) = (x[leaf * 4 * S::LANES + lane], x[(leaf * 4 + 2) * S::LANES + lane]);
-                sink(group * S::LANES + lane, position, re, im);
+        for (limb, x) in x.chunks_exact_mut(len).enumerate() {
+            forward(s, &factors, x);
+            for lane in 0..polys.len() / degree {
+                sink(limb, group * S::LANES + lane, Spectrum { x, order: &order, lanes: S::LANES, lane });
             }
         }
+    }
+    largest.sqrt()
+}
+
+/// A transform's result, to be read point by point.
+pub(crate) struct Spectrum<'a> {
+    x: &'a [f64],
+    order: &'a [usize],
+    lanes: usize,
+    lane: usize,
+}
+
+impl Spectrum<'_> {
+    /// The real and imaginary parts of all points, by their positions in a transform's result.
+    #[inline(always)]
+    pub(crate) fn points(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.order.iter().map(
+            #[inline(always)]
+            |&leaf| {
+                // Normalised: the high part is the sum rounded to nearest.
+                let point = &self.x[leaf * 4 * self.lanes..][..4 * self.lanes];
+                (point[self.lane], point[2 * self.lanes + self.lane])
+            },
+        )
     }
 }
 
 /// A double-double vector.
 type Double<S> = (<S as Simd>::F, <S as Simd>::F);
 
+/// A sum and its rounding error, exactly.
 #[inline(always)]
 fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> Double<S> {
     let sum = s.add(a, b);
@@ -55,23 +87,38 @@ fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> Double<S> {
     (sum, s.add(s.sub(a, s.sub(sum, b_part)), s.sub(b, b_part)))
 }
 
+/// A difference and its rounding error, exactly.
+#[inline(always)]
+fn two_difference<S: Simd>(s: S, a: S::F, b: S::F) -> Double<S> {
+    let difference = s.sub(a, b);
+    let b_part = s.sub(difference, a);
+    (difference, s.sub(s.sub(a, s.sub(difference, b_part)), s.add(b, b_part)))
+}
+
+/// A sum and its rounding error, exactly if `error` is the smaller. Where cancellation has left the larger one there, what is
+/// lost is of the order of 2^-106 of the terms that cancelled.
+#[inline(always)]
+fn normalised<S: Simd>(s: S, a: S::F, error: S::F) -> Double<S> {
+    let sum = s.add(a, error);
+    (sum, s.sub(error, s.sub(sum, a)))
+}
+
 #[inline(always)]
 fn double_add<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
     let (sum, error) = two_sum(s, a.0, b.0);
-    two_sum(s, sum, s.add(error, s.add(a.1, b.1)))
+    normalised(s, sum, s.add(error, s.add(a.1, b.1)))
 }
 
 #[inline(always)]
 fn double_sub<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
-    let zero = s.splat(0.0);
-    double_add(s, a, (s.sub(zero, b.0), s.sub(zero, b.1)))
+    let (difference, error) = two_difference(s, a.0, b.0);
+    normalised(s, difference, s.add(error, s.sub(a.1, b.1)))
 }
 
 #[inline(always)]
 fn double_mul<S: Simd>(s: S, a: Double<S>, b: Double<S>) -> Double<S> {
     let (product, error) = s.exact_product(a.0, b.0);
-    let error = s.fma(a.1, b.0, s.fma(a.0, b.1, error));
-    two_sum(s, product, error)
+    normalised(s, product, s.fma(a.1, b.0, s.fma(a.0, b.1, error)))
 }
 
 #[inline(always)]

@@ -429,6 +429,7 @@ pub(crate) fn forward<S: Simd>(
         );
         s.transpose(&mut re);
         s.transpose(&mut im);
+        s.settle(&mut re, &mut im);
         step(
             s,
             &mut re,

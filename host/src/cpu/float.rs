@@ -20,7 +20,7 @@ impl FloatKey {
             return None;
         }
         let gain = 1.0 / (TORUS * (parameters.ring_degree.0 / 2) as f64);
-        Some(Self(SpectralKey::new(parameters, standard, kernel, |_, c| c.cast_signed(), gain)))
+        Some(Self(SpectralKey::new(parameters, standard, kernel, |c| [c.cast_signed()], gain)))
     }
 
     pub(crate) fn scratch(&self) -> SpectralScratch {

@@ -197,39 +197,33 @@ impl LimbKey {
         if !spectral::supports(parameters, kernel) {
             return None;
         }
-        // The largest norm of a limb polynomial.
-        let mut largest = 1f64;
-        for poly in standard.chunks_exact(parameters.ring_degree.0) {
-            let mut squares = [0f64; LIMBS];
-            for &c in poly {
-                for (square, limb) in squares.iter_mut().zip(limbs_of(c)) {
-                    *square += (limb as f64).powi(2);
-                }
-            }
-            largest = squares.into_iter().fold(largest, f64::max);
-        }
-        let largest = largest.sqrt();
         let (rows, degree) = (parameters.pbs_level.0 * (parameters.glwe_dimension.0 + 1), parameters.ring_degree.0);
         let base = 2f64.powi(parameters.pbs_base_log.0.cast_signed());
-        let deviation = (rows as f64).sqrt() * base / 12f64.sqrt() * largest;
-        let predicted_error = 2f64.powi(-53) * Self::error_growth(degree) * deviation;
-        // Uniform digits stay below 2^50 by a factor of eight standard deviations.
-        if predicted_error > MOST_ERROR || 8.0 * deviation > 2f64.powi(50) {
+        // The standard deviations of products of uniform digits with a key of that norm, and of their errors.
+        let deviations = |norm: f64| {
+            let deviation = (rows as f64).sqrt() * base / 12f64.sqrt() * norm;
+            (deviation, 2f64.powi(-53) * Self::error_growth(degree) * deviation)
+        };
+        // Such products stay below 2^50 by a factor of eight standard deviations.
+        let promising = |(deviation, error): (f64, f64)| error <= MOST_ERROR && 8.0 * deviation <= 2f64.powi(50);
+        // Of a key like any, before it is converted in vain.
+        if !promising(deviations(RADIX as f64 * (degree as f64 / 12.0).sqrt())) {
             return None;
         }
         let gain = UNIT / (degree / 2) as f64;
-        let key = SpectralKey::new(parameters, standard, kernel, |limb, c| limbs_of(c)[limb], gain);
+        let key = SpectralKey::new(parameters, standard, kernel, limbs_of, gain);
+        let (deviation, predicted_error) = deviations(key.largest_norm);
         // The bound for digits in two parts.
         let factor = 2.0 * key.plan.error_factor()
             + 2.0 * std::f64::consts::SQRT_2 * rows as f64
             + 1.0
             + 0.2 * f64::from(degree.ilog2());
         let part = (2f64.powi(key.low_bits().cast_signed() - 1) + 1.0) * (degree as f64).sqrt();
-        let magnitude = rows as f64 * part * largest;
+        let magnitude = rows as f64 * part * key.largest_norm;
         // Twice, for kernels without fused multiply-add, which round its product too.
         let exact = 2.0 * factor * 2f64.powi(-53) * magnitude < 0.25 && magnitude < 2f64.powi(50);
         tracing::debug!("products in limbs: errors with a standard deviation of {predicted_error} are expected");
-        exact.then_some(Self { key, predicted_error })
+        (promising((deviation, predicted_error)) && exact).then_some(Self { key, predicted_error })
     }
 
     /// The standard deviation of a product's error over that of the product, in units of 2^-53.

@@ -19,6 +19,8 @@ pub(crate) struct SpectralKey<const LIMBS: usize> {
     pub(crate) gadget: Gadget,
     pub(crate) degree: usize,
     pub(crate) columns: usize,
+    /// The largest 2-norm of a limb of a polynomial.
+    pub(crate) largest_norm: f64,
 }
 
 /// Working memory of one step.
@@ -45,12 +47,12 @@ pub(crate) fn supports(parameters: &BootstrapParameters, kernel: Kernel) -> bool
 }
 
 impl<const LIMBS: usize> SpectralKey<LIMBS> {
-    /// Transforms a standard key. `integer` gives a coefficient's limb; each is multiplied by `gain`, a power of two.
+    /// Transforms a standard key. `integers` gives a coefficient's limbs; each is multiplied by `gain`, a power of two.
     pub(crate) fn new(
         parameters: &BootstrapParameters,
         standard: &[u64],
         kernel: Kernel,
-        integer: impl Fn(usize, u64) -> i64,
+        integers: impl Fn(u64) -> [i64; LIMBS],
         gain: f64,
     ) -> Self {
         let degree = parameters.ring_degree.0;
@@ -60,10 +62,9 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
             gadget: Gadget::new(parameters.pbs_decomposition()),
             degree,
             columns: parameters.glwe_dimension.0 + 1,
+            largest_norm: 0.0,
         };
-        for limb in 0..LIMBS {
-            kernel.run(Convert { key: &mut key, standard, limb, integer: |c| integer(limb, c), gain });
-        }
+        key.largest_norm = kernel.run(Convert { key: &mut key, standard, integers, gain });
         key
     }
 
@@ -248,36 +249,39 @@ fn multiply_squares<'a, S: Simd, const LIMBS: usize, const ROWS: usize, const AH
 struct Convert<'a, const LIMBS: usize, I> {
     key: &'a mut SpectralKey<LIMBS>,
     standard: &'a [u64],
-    limb: usize,
-    integer: I,
+    integers: I,
     gain: f64,
 }
 
-impl<const LIMBS: usize, I: Fn(u64) -> i64> Task for Convert<'_, LIMBS, I> {
-    type Output = ();
+impl<const LIMBS: usize, I: Fn(u64) -> [i64; LIMBS]> Task for Convert<'_, LIMBS, I> {
+    /// The largest norm.
+    type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { key, standard, limb, integer, gain } = self;
-        let (degree, columns, size) = (key.degree, key.columns, S::LANES * S::LANES);
-        let (rows, squares) = (key.rows(), key.plan.squares());
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self { key, standard, integers, gain } = self;
+        let (columns, rows, size) = (key.columns, key.rows(), S::LANES * S::LANES);
+        let squares = key.plan.squares();
         let spectra = &mut key.spectra;
         double::transform(
             s,
             &key.plan,
             standard,
-            integer,
+            integers,
             gain,
             #[inline(always)]
-            |index, position, re, im| {
+            |limb, index, spectrum| {
                 // Standard order is [n][row][column].
                 let (ggsw, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
-                let block = ((ggsw * columns + column) * squares + position / size) * LIMBS + limb;
-                let at = (block * rows + row) * 2 * size + position % size;
-                spectra[at] = re;
-                spectra[at + size] = im;
+                let mut points = spectrum.points();
+                for square in 0..squares {
+                    let block = ((ggsw * columns + column) * squares + square) * LIMBS + limb;
+                    let (re, im) = spectra[(block * rows + row) * 2 * size..][..2 * size].split_at_mut(size);
+                    for ((re, im), point) in re.iter_mut().zip(im).zip(&mut points) {
+                        (*re, *im) = point;
+                    }
+                }
             },
-        );
-        debug_assert_eq!(degree, squares * 2 * size);
+        )
     }
 }
