@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::simd::Simd;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -43,14 +43,17 @@ impl<T: Plain> AlignedVec<T> {
         let layout = Self::layout(len);
         assert!(layout.size() >= len * size_of::<T>(), "allocation too large");
         // SAFETY: the layout's size is not zero.
-        let raw = unsafe { alloc_zeroed(layout) };
+        let raw = unsafe { alloc(layout) };
         let Some(pointer) = NonNull::new(raw.cast::<T>()) else { handle_alloc_error(layout) };
         #[cfg(target_os = "linux")]
         if layout.align() == HUGE_PAGE {
+            // Ahead of the first write, which gives the memory its pages.
             // SAFETY: the range is the whole allocation just made, page-aligned; the advice changes no contents. A
             // refusal only costs speed.
             unsafe { libc::madvise(raw.cast(), layout.size(), libc::MADV_HUGEPAGE) };
         }
+        // SAFETY: the allocation has that size.
+        unsafe { raw.write_bytes(0, layout.size()) };
         Self { pointer, len }
     }
 }
