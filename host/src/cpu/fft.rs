@@ -151,12 +151,6 @@ impl FftPlan {
         self.squares.len()
     }
 
-    /// How often a transform, forward or inverse, calls its `worked`: once for every block of every pass.
-    pub(crate) fn calls(&self) -> usize {
-        let squares = self.squares();
-        squares + self.passes.iter().map(|pass| squares / pass.radix).sum::<usize>()
-    }
-
     /// The constants of the factorisation by radix 2: those of block b of 2^l at index `2^l + b`, up to the points.
     fn binary_tree(&self) -> Vec<Constant> {
         let mut tree = vec![Constant { numerator: 1, log2: 2 }; 2];
@@ -360,7 +354,7 @@ fn for_blocks<S: Simd>(blocks: usize, mut step: impl FnMut(usize, usize), mut wo
 }
 
 /// Transforms the real coefficients `x` to `out`: square i to place `first + i * rows`. `work` is as long as `x`.
-/// `worked` is called evenly while it works, [`FftPlan::calls`] times in all.
+/// `worked` is called evenly while it works: for every square, and for every square over the radix in every pass.
 #[inline(always)]
 pub(crate) fn forward<S: Simd>(
     s: S,

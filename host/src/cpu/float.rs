@@ -23,6 +23,9 @@ impl FloatKey {
         Some(Self(SpectralKey::new(parameters, standard, kernel, |c| [c.cast_signed()], gain)))
     }
 
+    /// Lines of the key to ask for at a time: a step of the default set has 1024, and 448 parts.
+    pub(crate) const LINES_AHEAD: usize = 3;
+
     pub(crate) fn scratch(&self) -> SpectralScratch {
         self.0.scratch()
     }
@@ -31,10 +34,10 @@ impl FloatKey {
         self.0.memory_bytes()
     }
 
-    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; with AHEAD, asks for the key of the next
-    /// index meanwhile.
+    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; asks for the key some way
+    /// ahead meanwhile, AHEAD lines for every part of the work.
     #[inline(always)]
-    pub(crate) fn step<S: Simd, const AHEAD: bool>(
+    pub(crate) fn step<S: Simd, const AHEAD: usize>(
         &self,
         s: S,
         index: usize,

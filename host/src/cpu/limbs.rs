@@ -232,6 +232,9 @@ impl LimbKey {
         (0.7 * f64::from(degree.ilog2())).sqrt()
     }
 
+    /// Lines of the key to ask for at a time: a step of the default set has 3072, and 896 parts.
+    pub(crate) const LINES_AHEAD: usize = 4;
+
     pub(crate) fn scratch(&self) -> SpectralScratch {
         self.key.scratch()
     }
@@ -240,10 +243,10 @@ impl LimbKey {
         self.key.memory_bytes()
     }
 
-    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; with AHEAD, asks for the key of the next
-    /// index meanwhile.
+    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; asks for the key some way
+    /// ahead meanwhile, AHEAD lines for every part of the work.
     #[inline(always)]
-    pub(crate) fn step<S: Simd, const AHEAD: bool>(
+    pub(crate) fn step<S: Simd, const AHEAD: usize>(
         &self,
         s: S,
         index: usize,
@@ -327,7 +330,7 @@ impl LimbKey {
                     s,
                     (index, column),
                     scratch,
-                    &mut key.key.ahead::<false>(index),
+                    &mut key.key.ahead::<0>(index),
                     poly,
                     || (),
                     #[inline(always)]
@@ -375,7 +378,7 @@ impl LimbKey {
             #[inline(always)]
             fn run<S: Simd>(self, s: S) {
                 let Self(key, index, exponent, accumulator, scratch) = self;
-                let (mut ahead, degree) = (key.key.ahead::<false>(index), key.key.degree);
+                let (mut ahead, degree) = (key.key.ahead::<0>(index), key.key.degree);
                 let mut sums = vec![[0i64; LIMBS]; accumulator.len()];
                 for part in [Part::Low, Part::High] {
                     let shift = if part == Part::High { key.key.low_bits() } else { 0 };
@@ -435,7 +438,7 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Vec<f64> {
             let Self(LimbKey { key, .. }, accumulator, part) = self;
-            let (mut scratch, mut ahead) = (key.scratch(), key.ahead::<false>(0));
+            let (mut scratch, mut ahead) = (key.scratch(), key.ahead::<0>(0));
             key.transform_digits(s, 77, accumulator, part, &mut scratch, &mut ahead);
             let mut products = vec![0.0; LIMBS * accumulator.len()];
             for (column, products) in products.chunks_exact_mut(LIMBS * key.degree).enumerate() {
@@ -561,10 +564,10 @@ mod tests {
             let Self(key, accumulator) = self;
             let (mut usual, mut split, mut undone) = (accumulator.to_vec(), accumulator.to_vec(), accumulator.to_vec());
             let mut scratch = key.scratch();
-            key.step::<S, false>(s, 0, 3000, &mut usual, &mut scratch);
+            key.step::<S, 0>(s, 0, 3000, &mut usual, &mut scratch);
             key.split_step(s, 0, 3000, &mut split, &mut scratch);
             // What a step adds can be taken back.
-            key.step::<S, false>(s, 0, 3000, &mut undone, &mut scratch);
+            key.step::<S, 0>(s, 0, 3000, &mut undone, &mut scratch);
             for (column, poly) in undone.chunks_exact_mut(key.key.degree).enumerate() {
                 key.again(s, 0, column, poly, &mut scratch, Again::Undo);
             }

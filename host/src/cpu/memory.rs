@@ -84,42 +84,31 @@ impl<T: Plain> DerefMut for AlignedVec<T> {
 /// Asks for key words some way ahead of a step while it computes, evenly: what memory can have under way at a time is small,
 /// and bursts wait for it. From where a step begins to ask, it asks for as many words as it uses, so that steps one after
 /// the other miss none.
+///
+/// LINES are asked for at a call, without a loop or a check; none if 0.
 #[derive(Clone, Copy)]
-pub(crate) struct Ahead<'a, T, const WANTED: bool> {
+pub(crate) struct Ahead<'a, T, const LINES: usize> {
     key: &'a [T],
     /// Index of the first word to ask for; it may be beyond the key, whose neighbours are asked for in vain then.
     next: usize,
-    end: usize,
-    /// Bunches of lines to ask for at a call.
-    bunches: usize,
 }
 
-/// Lines asked for together, without a loop.
-const BUNCH: usize = 4;
-
-impl<'a, T, const WANTED: bool> Ahead<'a, T, WANTED> {
-    /// For step `index` of a key with `step_len` words a step, if WANTED; a step is that many `calls`.
-    pub(crate) fn new(key: &'a [T], index: usize, step_len: usize, calls: usize) -> Self {
+impl<'a, T, const LINES: usize> Ahead<'a, T, LINES> {
+    /// For step `index` of a key with `step_len` words a step.
+    pub(crate) fn new(key: &'a [T], index: usize, step_len: usize) -> Self {
         // Products use half of a step's words in a sixth of its time: three eighths ahead, all of them are there in time, and
         // the cache has to hold little more than a half.
-        let next = index * step_len + step_len / 8 * 3;
-        let bunches = (step_len * size_of::<T>()).div_ceil(BUNCH * CACHE_LINE * calls.max(1));
-        Self { key, next, end: next + step_len, bunches }
+        Self { key, next: index * step_len + step_len / 8 * 3 }
     }
 
     /// Asks for the lines due after `calls` parts of the work.
     #[inline(always)]
     pub(crate) fn worked<S: Simd>(&mut self, s: S, calls: usize) {
-        if !WANTED || self.next >= self.end {
-            return;
-        }
         let line = CACHE_LINE / size_of::<T>();
-        for _ in 0..calls * self.bunches {
-            for i in 0..BUNCH {
-                s.prefetch(self.key, self.next + i * line);
-            }
-            self.next += BUNCH * line;
+        for i in 0..calls * LINES {
+            s.prefetch(self.key, self.next + i * line);
         }
+        self.next += calls * LINES * line;
     }
 }
 

@@ -520,9 +520,9 @@ impl Task for FloatShare<'_> {
             #[inline(always)]
             |index, exponent, accumulator, first| {
                 if first {
-                    key.step::<S, true>(s, index, exponent, accumulator, &mut scratch);
+                    key.step::<S, { FloatKey::LINES_AHEAD }>(s, index, exponent, accumulator, &mut scratch);
                 } else {
-                    key.step::<S, false>(s, index, exponent, accumulator, &mut scratch);
+                    key.step::<S, 0>(s, index, exponent, accumulator, &mut scratch);
                 }
             },
         );
@@ -542,9 +542,9 @@ impl Task for LimbShare<'_> {
             #[inline(always)]
             |index, exponent, accumulator, first| {
                 if first {
-                    key.step::<S, true>(s, index, exponent, accumulator, &mut scratch);
+                    key.step::<S, { LimbKey::LINES_AHEAD }>(s, index, exponent, accumulator, &mut scratch);
                 } else {
-                    key.step::<S, false>(s, index, exponent, accumulator, &mut scratch);
+                    key.step::<S, 0>(s, index, exponent, accumulator, &mut scratch);
                 }
             },
         );

@@ -94,15 +94,14 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         self.rows() * self.columns * LIMBS * self.degree
     }
 
-    /// The key from step `index` on, to be asked for during that step if WANTED.
-    pub(crate) fn ahead<const WANTED: bool>(&self, index: usize) -> Ahead<'_, f64, WANTED> {
-        let calls = (self.rows() + self.columns * LIMBS) * self.plan.calls();
-        Ahead::new(&self.spectra, index, self.ggsw_len(), calls)
+    /// The key from step `index` on, to be asked for during that step, LINES for every part of it.
+    pub(crate) fn ahead<const LINES: usize>(&self, index: usize) -> Ahead<'_, f64, LINES> {
+        Ahead::new(&self.spectra, index, self.ggsw_len())
     }
 
     /// Decomposes `accumulator * X^exponent - accumulator` and transforms a part of the digits.
     #[inline(always)]
-    pub(crate) fn transform_digits<S: Simd, const AHEAD: bool>(
+    pub(crate) fn transform_digits<S: Simd, const AHEAD: usize>(
         &self,
         s: S,
         exponent: u32,
@@ -154,7 +153,7 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
     /// `update(state, i, x, c)` gets coefficients i to i + LANES of every limb's product, and those of `poly`, and returns
     /// what is to stand in their place. Returns the state, which `start` makes.
     #[inline(always)]
-    pub(crate) fn multiply_back<S: Simd, const AHEAD: bool, T>(
+    pub(crate) fn multiply_back<S: Simd, const AHEAD: usize, T>(
         &self,
         s: S,
         (index, column): (usize, usize),
@@ -222,7 +221,7 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
 /// Products of the digits' squares with those of a column of the key, all limbs, and the first part of the way back. ROWS as
 /// in [`Blocks::products`]. Returns what is still to be asked for.
 #[inline(always)]
-fn multiply_squares<'a, S: Simd, const LIMBS: usize, const ROWS: usize, const AHEAD: bool>(
+fn multiply_squares<'a, S: Simd, const LIMBS: usize, const ROWS: usize, const AHEAD: usize>(
     s: S,
     plan: &FftPlan,
     digits: &[f64],
