@@ -5,7 +5,7 @@
 //! `tests/cpu_engine.rs`); the low bits differ from the exact engine's and between instruction sets.
 
 use super::simd::{Kernel, Simd};
-use super::spectral::{self, Part, SpectralKey, SpectralScratch};
+use super::spectral::{self, Part, SpectralKey, SpectralProduct, SpectralScratch};
 use glovebox_golden::params::BootstrapParameters;
 
 const TORUS: f64 = 18_446_744_073_709_551_616.0;
@@ -23,21 +23,13 @@ impl FloatKey {
         Some(Self(SpectralKey::new(parameters, standard, kernel, |c| [c.cast_signed()], gain)))
     }
 
-    /// Lines of the key to ask for at a time: a step of the default set has 1024, and 448 parts.
-    pub(crate) const LINES_AHEAD: usize = 3;
-
-    pub(crate) fn scratch(&self) -> SpectralScratch {
-        self.0.scratch()
-    }
-
     pub(crate) fn memory_bytes(&self) -> usize {
         self.0.memory_bytes()
     }
 
-    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; asks for the key some way
-    /// ahead meanwhile, AHEAD lines for every part of the work.
+    /// [`SpectralProduct::step`]; asks for AHEAD lines of the key for every part of the work.
     #[inline(always)]
-    pub(crate) fn step<S: Simd, const AHEAD: usize>(
+    fn step_asking<S: Simd, const AHEAD: usize>(
         &self,
         s: S,
         index: usize,
@@ -63,6 +55,32 @@ impl FloatKey {
                     s.add_u(c, product)
                 },
             );
+        }
+    }
+}
+
+/// Lines of the key to ask for at a time: a step of the default set has 1024, and 448 parts.
+const LINES_AHEAD: usize = 3;
+
+impl SpectralProduct for FloatKey {
+    fn scratch(&self) -> SpectralScratch {
+        self.0.scratch()
+    }
+
+    #[inline(always)]
+    fn step<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut SpectralScratch,
+        first: bool,
+    ) {
+        if first {
+            self.step_asking::<S, LINES_AHEAD>(s, index, exponent, accumulator, scratch);
+        } else {
+            self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch);
         }
     }
 }

@@ -86,11 +86,14 @@ pub(crate) fn all_canonical(kernel: Kernel, x: &[u64]) -> bool {
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> bool {
-            let (vectors, rest) = self.0.split_at(self.0.len() / S::LANES * S::LANES);
-            let (one, most) = (s.splat_u(1), s.splat_u(P - 1));
+            const AT_ONCE: usize = 4;
+            let bunches = self.0.chunks_exact(AT_ONCE * S::LANES);
+            let (rest, one, most) = (bunches.remainder(), s.splat_u(1), s.splat_u(P - 1));
             let mut above = s.splat_u(0);
-            for i in (0..vectors.len()).step_by(S::LANES) {
-                above = s.add_if_below(above, one, most, s.load_u(vectors, i));
+            for bunch in bunches {
+                for v in 0..AT_ONCE {
+                    above = s.add_if_below(above, one, most, s.load_u(bunch, v * S::LANES));
+                }
             }
             let mut counts = [0; 8];
             s.store_u(&mut counts, 0, above);

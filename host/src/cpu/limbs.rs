@@ -33,7 +33,7 @@
 
 use super::goldilocks;
 use super::simd::{Kernel, Simd, Task};
-use super::spectral::{self, Part, SpectralKey, SpectralScratch};
+use super::spectral::{self, Part, SpectralKey, SpectralProduct, SpectralScratch};
 use glovebox_golden::params::BootstrapParameters;
 
 /// The unit of products: a power of two, so that integers up to 2^50 lie below 1.
@@ -232,21 +232,13 @@ impl LimbKey {
         (0.7 * f64::from(degree.ilog2())).sqrt()
     }
 
-    /// Lines of the key to ask for at a time: a step of the default set has 3072, and 896 parts.
-    pub(crate) const LINES_AHEAD: usize = 4;
-
-    pub(crate) fn scratch(&self) -> SpectralScratch {
-        self.key.scratch()
-    }
-
     pub(crate) fn memory_bytes(&self) -> usize {
         self.key.memory_bytes()
     }
 
-    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`; asks for the key some way
-    /// ahead meanwhile, AHEAD lines for every part of the work.
+    /// [`SpectralProduct::step`]; asks for AHEAD lines of the key for every part of the work.
     #[inline(always)]
-    pub(crate) fn step<S: Simd, const AHEAD: usize>(
+    fn step_asking<S: Simd, const AHEAD: usize>(
         &self,
         s: S,
         index: usize,
@@ -292,6 +284,32 @@ impl LimbKey {
                 self.again(s, index, column, poly, scratch, Again::Undo);
             }
             self.split_step(s, index, exponent, accumulator, scratch);
+        }
+    }
+}
+
+/// Lines of the key to ask for at a time: a step of the default set has 3072, and 896 parts.
+const LINES_AHEAD: usize = 4;
+
+impl SpectralProduct for LimbKey {
+    fn scratch(&self) -> SpectralScratch {
+        self.key.scratch()
+    }
+
+    #[inline(always)]
+    fn step<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut SpectralScratch,
+        first: bool,
+    ) {
+        if first {
+            self.step_asking::<S, LINES_AHEAD>(s, index, exponent, accumulator, scratch);
+        } else {
+            self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch);
         }
     }
 }
@@ -564,10 +582,10 @@ mod tests {
             let Self(key, accumulator) = self;
             let (mut usual, mut split, mut undone) = (accumulator.to_vec(), accumulator.to_vec(), accumulator.to_vec());
             let mut scratch = key.scratch();
-            key.step::<S, 0>(s, 0, 3000, &mut usual, &mut scratch);
+            key.step_asking::<S, 0>(s, 0, 3000, &mut usual, &mut scratch);
             key.split_step(s, 0, 3000, &mut split, &mut scratch);
             // What a step adds can be taken back.
-            key.step::<S, 0>(s, 0, 3000, &mut undone, &mut scratch);
+            key.step_asking::<S, 0>(s, 0, 3000, &mut undone, &mut scratch);
             for (column, poly) in undone.chunks_exact_mut(key.key.degree).enumerate() {
                 key.again(s, 0, column, poly, &mut scratch, Again::Undo);
             }

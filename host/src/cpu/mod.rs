@@ -32,6 +32,7 @@ use keyswitch::KeyswitchRows;
 use limbs::LimbKey;
 use memory::AlignedVec;
 use simd::{Kernel, Simd, Task};
+use spectral::SpectralProduct;
 use std::num::NonZeroUsize;
 
 /// How the engine multiplies polynomials.
@@ -485,8 +486,8 @@ impl Share<'_> {
         let kernel = self.keys.kernel;
         match &self.keys.products {
             Products::Ntt(key) => key.kernel().run(NttShare(key, self)),
-            Products::Limbs(key) => kernel.run(LimbShare(key, self)),
-            Products::Float(key) => kernel.run(FloatShare(key, self)),
+            Products::Limbs(key) => kernel.run(SpectralShare(key, self)),
+            Products::Float(key) => kernel.run(SpectralShare(key, self)),
         }
     }
 }
@@ -507,9 +508,9 @@ impl Task for NttShare<'_> {
     }
 }
 
-struct FloatShare<'a>(&'a FloatKey, Share<'a>);
+struct SpectralShare<'a, K>(&'a K, Share<'a>);
 
-impl Task for FloatShare<'_> {
+impl<K: SpectralProduct> Task for SpectralShare<'_, K> {
     type Output = ();
 
     #[inline(always)]
@@ -518,35 +519,7 @@ impl Task for FloatShare<'_> {
         let mut scratch = key.scratch();
         share.rotate(
             #[inline(always)]
-            |index, exponent, accumulator, first| {
-                if first {
-                    key.step::<S, { FloatKey::LINES_AHEAD }>(s, index, exponent, accumulator, &mut scratch);
-                } else {
-                    key.step::<S, 0>(s, index, exponent, accumulator, &mut scratch);
-                }
-            },
-        );
-    }
-}
-
-struct LimbShare<'a>(&'a LimbKey, Share<'a>);
-
-impl Task for LimbShare<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self(key, share) = self;
-        let mut scratch = key.scratch();
-        share.rotate(
-            #[inline(always)]
-            |index, exponent, accumulator, first| {
-                if first {
-                    key.step::<S, { LimbKey::LINES_AHEAD }>(s, index, exponent, accumulator, &mut scratch);
-                } else {
-                    key.step::<S, 0>(s, index, exponent, accumulator, &mut scratch);
-                }
-            },
+            |index, exponent, accumulator, first| key.step(s, index, exponent, accumulator, &mut scratch, first),
         );
     }
 }

@@ -23,6 +23,23 @@ pub(crate) struct SpectralKey<const LIMBS: usize> {
     pub(crate) largest_norm: f64,
 }
 
+/// A bootstrapping key in the transform domain with its multiplication.
+pub(crate) trait SpectralProduct {
+    fn scratch(&self) -> SpectralScratch;
+
+    /// `accumulator += BSK_index [*] (accumulator * X^exponent - accumulator)`. The first of the ciphertexts that go through
+    /// the key together asks for its words.
+    fn step<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        exponent: u32,
+        accumulator: &mut [u64],
+        scratch: &mut SpectralScratch,
+        first: bool,
+    );
+}
+
 /// Working memory of one step.
 pub(crate) struct SpectralScratch {
     /// Digits of one row, `[level][N]`.
