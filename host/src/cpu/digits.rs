@@ -138,7 +138,7 @@ impl<S: Simd> SingleDigits<S> {
         let x = if NEGATE { s.sub_u(s.sub_u(self.offset, p), r) } else { s.add_u(s.sub_u(r, p), self.offset) };
         self.least = s.min_halves(self.least, x);
         let bits = s.or_u(s.shr_u(x, self.shift), self.magic);
-        s.store(digits, i, s.sub(s.from_bits(bits), self.magic_offset));
+        s.store(digits, i, s.sub(s.bits_to_f(bits), self.magic_offset));
     }
 
     /// Whether no digit was the lowest one.

@@ -43,8 +43,7 @@ impl FloatKey {
             self.0.multiply_back(
                 s,
                 (index, column),
-                scratch,
-                &mut ahead,
+                (scratch, &mut ahead),
                 poly,
                 #[inline(always)]
                 || s.splat(TORUS),

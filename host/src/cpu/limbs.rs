@@ -257,8 +257,7 @@ impl LimbKey {
             let (_, any, least) = self.key.multiply_back(
                 s,
                 (index, done),
-                scratch,
-                &mut ahead,
+                (scratch, &mut ahead),
                 poly,
                 #[inline(always)]
                 || (Rounding::<S>::new(s), s.splat_u(0), s.splat_u(!0)),
@@ -347,8 +346,7 @@ impl LimbKey {
                 key.key.multiply_back(
                     s,
                     (index, column),
-                    scratch,
-                    &mut key.key.ahead::<0>(index),
+                    (scratch, &mut key.key.ahead::<0>(index)),
                     poly,
                     || (),
                     #[inline(always)]
@@ -406,8 +404,7 @@ impl LimbKey {
                         key.key.multiply_back(
                             s,
                             (index, column),
-                            scratch,
-                            &mut ahead,
+                            (scratch, &mut ahead),
                             poly,
                             || (),
                             #[inline(always)]
@@ -464,8 +461,7 @@ mod tests {
                 key.multiply_back(
                     s,
                     (0, column),
-                    &mut scratch,
-                    &mut ahead,
+                    (&mut scratch, &mut ahead),
                     &mut words,
                     || (),
                     |(), i, y, c| {

@@ -172,7 +172,7 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_castpd_si256(a))
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::U) -> Self::F {
+    fn bits_to_f(self, a: Self::U) -> Self::F {
         intrinsic!(_mm256_castsi256_pd(a))
     }
     #[inline(always)]

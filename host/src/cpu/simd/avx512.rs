@@ -194,7 +194,7 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_castpd_si512(a))
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::U) -> Self::F {
+    fn bits_to_f(self, a: Self::U) -> Self::F {
         intrinsic!(_mm512_castsi512_pd(a))
     }
     #[inline(always)]

@@ -93,7 +93,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The bits of doubles.
     fn bits(self, a: Self::F) -> Self::U;
     /// The doubles of bits.
-    fn from_bits(self, a: Self::U) -> Self::F;
+    fn bits_to_f(self, a: Self::U) -> Self::F;
     /// Integers mod 2^64 of integral doubles within 2^63 in magnitude.
     fn to_int(self, a: Self::F) -> Self::U;
 

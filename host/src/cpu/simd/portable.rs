@@ -156,7 +156,7 @@ impl Simd for Portable {
         a.map(f64::to_bits)
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::U) -> Self::F {
+    fn bits_to_f(self, a: Self::U) -> Self::F {
         a.map(f64::from_bits)
     }
     #[inline(always)]
