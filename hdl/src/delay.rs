@@ -1,6 +1,7 @@
 //! Leaves with memory: delay lines and read-only memories.
 
 use crate::prelude::*;
+use crate::verilog::KEPT_MARK;
 use std::fmt::Write as _;
 
 /// Deepest delay written as a shift register; deeper ones become a memory with a circular address.
@@ -103,6 +104,8 @@ end
 /// Latency:   1 cycle; one word a cycle
 /// Reset:     none
 /// Limits:    contents are fixed when the text is written
+///
+/// [`Rom::replica`] stays apart from memories of equal contents, as a [`Replica`] does from equal registers.
 #[derive(LogicBlock)]
 pub struct Rom<const WIDTH: usize, const ADDRESS: usize> {
     /// Rising edge.
@@ -112,6 +115,7 @@ pub struct Rom<const WIDTH: usize, const ADDRESS: usize> {
     /// Word, one cycle later.
     pub data: Signal<Out, U<WIDTH>>,
     _words: Vec<u64>,
+    _kept: bool,
 }
 
 impl<const WIDTH: usize, const ADDRESS: usize> Rom<WIDTH, ADDRESS> {
@@ -125,7 +129,21 @@ impl<const WIDTH: usize, const ADDRESS: usize> Rom<WIDTH, ADDRESS> {
             "{} words of {WIDTH} bits: a ROM with {ADDRESS} address bits holds a power of two of words up to 64 bits",
             words.len()
         );
-        Self { clock: Signal::default(), address: Signal::default(), data: Signal::default(), _words: words }
+        Self {
+            clock: Signal::default(),
+            address: Signal::default(),
+            data: Signal::default(),
+            _words: words,
+            _kept: false,
+        }
+    }
+
+    /// A memory of these words that synthesis does not merge with others.
+    ///
+    /// # Panics
+    /// As [`Rom::new`].
+    pub fn replica(words: Vec<u64>) -> Self {
+        Self { _kept: true, ..Self::new(words) }
     }
 }
 
@@ -141,7 +159,7 @@ impl<const WIDTH: usize, const ADDRESS: usize> Logic for Rom<WIDTH, ADDRESS> {
     }
     fn hdl(&self) -> Verilog {
         let bits = self._words.len().trailing_zeros() as usize;
-        let mut text = String::new();
+        let mut text = if self._kept { KEPT_MARK.to_string() } else { String::new() };
         if bits == 0 {
             let _ = writeln!(text, "always @(posedge clock) data <= {WIDTH}'h{:x};", self._words[0]);
             return Verilog::Custom(text);

@@ -20,9 +20,11 @@ pub mod memory;
 pub mod ntt;
 pub mod prelude;
 mod reg;
+mod replica;
 pub mod verilog;
 pub mod word;
 
 pub use catalogue::{BENCH_SHIFTS, DEGREES, Design, FieldBench, GLWE_DIMENSIONS, LANES};
 pub use error::HdlError;
 pub use reg::Reg;
+pub use replica::Replica;

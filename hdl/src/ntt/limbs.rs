@@ -28,9 +28,12 @@ pub struct NttLimbs {
     pub token_out: Signal<Out, U<TOKEN>>,
     before: Vec<Row>,
     factor: Vec<Rom<64, BEAT>>,
+    /// Between the memory and the multipliers, which lie far apart.
+    factor_word: Vec<Reg<U<64>>>,
     factor_token: DelayLine<U<TOKEN>>,
     canonical: Vec<Canonical>,
     multiply: Vec<MulLimbs>,
+    product_token: DelayLine<U<TOKEN>>,
     middle_token: DelayLine<U<TOKEN>>,
     after: Vec<Row>,
     token_before: Signal<Local, U<TOKEN>>,
@@ -54,7 +57,10 @@ impl NttLimbs {
             token_out: Default::default(),
             before: plan.before.iter().map(|row| Row::new(row, plan.lanes)).collect(),
             factor: plan.factors.iter().map(|list| Rom::new(list.clone())).collect(),
-            factor_token: DelayLine::new(Canonical::LATENCY),
+            factor_word: (0..plan.lanes).map(|_| Default::default()).collect(),
+            // Ahead of the words by the register behind the memory.
+            factor_token: DelayLine::new(Canonical::LATENCY - 1),
+            product_token: DelayLine::new(1),
             canonical: (0..plan.lanes).map(|_| Default::default()).collect(),
             multiply: (0..plan.lanes).map(|_| Default::default()).collect(),
             middle_token: DelayLine::new(MulLimbs::LATENCY),
@@ -73,7 +79,7 @@ impl NttLimbs {
 impl Logic for NttLimbs {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, factor_token, middle_token);
+        clock!(self, clock, factor_token, product_token, middle_token);
         for r in 0..self._before {
             self.before[r].clock.next = self.clock.val();
         }
@@ -95,18 +101,21 @@ impl Logic for NttLimbs {
         }
         // The one general product of the transform.
         self.factor_token.d.next = self.token_before.val();
-        self.middle_token.d.next = self.factor_token.q.val();
+        self.product_token.d.next = self.factor_token.q.val();
+        self.middle_token.d.next = self.product_token.q.val();
         for i in 0..self._lanes {
             self.canonical[i].clock.next = self.clock.val();
             self.multiply[i].clock.next = self.clock.val();
             self.factor[i].clock.next = self.clock.val();
+            self.factor_word[i].clock.next = self.clock.val();
             self.factor[i].address.next = self.factor_token.q.val().get_bits::<BEAT>(0);
             for k in 0..3 {
                 self.canonical[i].limb_in[k].next = self.middle[i * 3 + k].val();
                 self.product[i * 3 + k].next = self.multiply[i].limb_out[k].val();
             }
             self.multiply[i].a_in.next = self.canonical[i].word_out.val();
-            self.multiply[i].b_in.next = self.factor[i].data.val();
+            self.factor_word[i].d.next = self.factor[i].data.val();
+            self.multiply[i].b_in.next = self.factor_word[i].q.val();
         }
         for r in 0..self._after {
             self.after[r].clock.next = self.clock.val();

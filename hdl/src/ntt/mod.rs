@@ -20,6 +20,7 @@
 //! [`stream::NttStream`] the block with ready/valid edges.
 
 mod butterflies;
+pub mod feedback;
 pub mod limbs;
 pub mod pipe;
 pub mod row;

@@ -5,6 +5,7 @@
 //! Reset:     none; tokens are cleared at the pipeline's input
 //! Limits:    frames are gapless inside
 
+use super::feedback::{FeedbackDelay, FeedbackSums};
 use super::tables::RowPlan;
 use crate::field::{LIMB, SelectShift, ShiftButterfly};
 use crate::prelude::*;
@@ -28,11 +29,12 @@ pub struct Sdf {
     pub clock: Signal<In, Clock>,
     /// Limbs.
     pub d: [Signal<In, S<LIMB>>; 3],
-    /// Second half of a block.
-    pub second: Signal<In, Bit>,
+    /// Second half of a block; the same three times, so that each limb can have it from a register nearby.
+    pub second: [Signal<In, Bit>; 3],
     /// Results.
     pub q: [Signal<Out, S<LIMB>>; 3],
-    delay: [DelayLine<S<LIMB>>; 3],
+    delay: FeedbackDelay,
+    sums: [FeedbackSums; 3],
     s1_limb: [Reg<S<LIMB>>; 3],
 }
 
@@ -47,7 +49,8 @@ impl Sdf {
             d: Default::default(),
             second: Default::default(),
             q: Default::default(),
-            delay: std::array::from_fn(|_| DelayLine::new(depth)),
+            delay: FeedbackDelay::new(depth),
+            sums: Default::default(),
             s1_limb: Default::default(),
         }
     }
@@ -56,17 +59,16 @@ impl Sdf {
 impl Logic for Sdf {
     #[hdl_gen]
     fn update(&mut self) {
+        // First half: store, and let the previous block's differences out. Second half: sums out, differences stored.
+        clock!(self, clock, delay);
         for j in 0..3 {
-            self.delay[j].clock.next = self.clock.val();
             self.s1_limb[j].clock.next = self.clock.val();
+            self.sums[j].second.next = self.second[j].val();
+            self.sums[j].d.next = self.d[j].val();
+            self.sums[j].kept.next = self.delay.q[j].val();
+            self.delay.d[j].next = self.sums[j].stored.val();
+            self.s1_limb[j].d.next = self.sums[j].leaving.val();
             self.q[j].next = self.s1_limb[j].q.val();
-            // First half: store, and let the previous block's differences out.
-            self.s1_limb[j].d.next = self.delay[j].q.val();
-            self.delay[j].d.next = self.d[j].val();
-            if self.second.val() {
-                self.s1_limb[j].d.next = self.delay[j].q.val() + self.d[j].val();
-                self.delay[j].d.next = self.delay[j].q.val() - self.d[j].val();
-            }
         }
     }
 }
@@ -86,7 +88,8 @@ pub struct Row {
     pub token_out: Signal<Out, U<TOKEN>>,
     token: DelayLine<U<TOKEN>>,
     beat: Signal<Local, U<BEAT>>,
-    second: Reg<Bit>,
+    /// What a beat is told, once for each limb: replicas.
+    second: Vec<Replica<Bit>>,
     tap: Vec<Rom<5, BEAT>>,
     select: Vec<SelectShift>,
     sdf: Vec<Sdf>,
@@ -113,7 +116,7 @@ impl Row {
             token_out: Default::default(),
             token: DelayLine::new(plan.latency()),
             beat: Default::default(),
-            second: Default::default(),
+            second: vec![],
             tap: vec![],
             select: vec![],
             sdf: vec![],
@@ -145,12 +148,15 @@ impl Row {
                     distinct.sort_unstable();
                     distinct.dedup();
                     let number = |e: &i64| distinct.iter().position(|d| d == e).unwrap_or(0) as u64;
-                    row.tap.push(Rom::new(per_address.iter().map(number).collect()));
+                    for _ in 0..3 {
+                        row.tap.push(Rom::replica(per_address.iter().map(number).collect()));
+                    }
                     row.select.push(SelectShift::new(&distinct, plan.latency()));
                 }
                 (row._selects, row._beat_low) = (lanes, low);
             }
             RowPlan::Sdf { depth } => {
+                row.second = (0..3 * lanes).map(|_| Default::default()).collect();
                 row.sdf = (0..lanes).map(|_| Sdf::new(*depth)).collect();
                 (row._sdfs, row._depth_log2) = (lanes, depth.trailing_zeros() as usize);
             }
@@ -167,29 +173,30 @@ impl Row {
 impl Logic for Row {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, token, second);
+        clock!(self, clock, token);
         self.token.d.next = self.token_in.val();
         self.token_out.next = self.token.q.val();
         self.beat.next = self.token_in.val().get_bits::<BEAT>(0);
-        for b in self._depth_log2..self._depth_log2.saturating_add(1) {
-            self.second.d.next = self.token_in.val().get_bit(10) & self.token_in.val().get_bit(b);
-        }
         for i in 0..self._selects {
-            self.tap[i].clock.next = self.clock.val();
             self.select[i].clock.next = self.clock.val();
-            for s in self._beat_low..self._beat_low.saturating_add(1) {
-                self.tap[i].address.next = self.beat.val() >> s;
-            }
-            self.select[i].tap.next = self.tap[i].data.val();
             for k in 0..3 {
+                self.tap[i * 3 + k].clock.next = self.clock.val();
+                for s in self._beat_low..self._beat_low.saturating_add(1) {
+                    self.tap[i * 3 + k].address.next = self.beat.val() >> s;
+                }
+                self.select[i].tap[k].next = self.tap[i * 3 + k].data.val();
                 self.select[i].d[k].next = self.d[i * 3 + k].val();
                 self.q[i * 3 + k].next = self.select[i].q[k].val();
             }
         }
         for i in 0..self._sdfs {
             self.sdf[i].clock.next = self.clock.val();
-            self.sdf[i].second.next = self.second.q.val();
             for k in 0..3 {
+                self.second[i * 3 + k].clock.next = self.clock.val();
+                for b in self._depth_log2..self._depth_log2.saturating_add(1) {
+                    self.second[i * 3 + k].d.next = self.token_in.val().get_bit(10) & self.token_in.val().get_bit(b);
+                }
+                self.sdf[i].second[k].next = self.second[i * 3 + k].q.val();
                 self.sdf[i].d[k].next = self.d[i * 3 + k].val();
                 self.q[i * 3 + k].next = self.sdf[i].q[k].val();
             }

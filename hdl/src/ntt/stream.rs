@@ -21,6 +21,8 @@ use crate::word::Lanes;
 
 /// Bits of a count of buffered beats.
 const COUNT: usize = 13;
+/// Bits of a count of buffered frames.
+const FRAMES: usize = 8;
 
 pub use interface::{StreamSink, StreamSource};
 
@@ -80,30 +82,43 @@ pub struct NttStream<const L: usize> {
     in_read: Reg<U<COUNT>>,
     /// Beats held or promised to the pipe.
     in_count: Reg<U<COUNT>>,
-    /// Beats not yet promised to the pipe.
-    in_waiting: Reg<U<COUNT>>,
+    /// Whole frames not yet promised to the pipe.
+    in_waiting: Reg<U<FRAMES>>,
+    /// It is not 0; as the two flags below, a register, because what hangs on it is late and far away.
+    in_some: Reg<Bit>,
     running: Reg<Bit>,
     beat: Reg<U<BEAT>>,
+    /// The last beat of the frame that runs.
+    ending: Reg<Bit>,
     s1_valid: Reg<Bit>,
     s1_beat: Reg<U<BEAT>>,
-    /// Beats that the output buffer can still promise.
-    credit: Reg<U<COUNT>>,
+    /// Frames that the output buffer can still promise.
+    credit: Reg<U<FRAMES>>,
+    /// It is not 0.
+    credit_some: Reg<Bit>,
     out_write: Reg<U<COUNT>>,
     out_read: Reg<U<COUNT>>,
     out_count: Reg<U<COUNT>>,
+    /// It is not 0.
+    out_some: Reg<Bit>,
     out_valid: Reg<Bit>,
     out_beat: Reg<U<BEAT>>,
     take: Signal<Local, Bit>,
+    /// A frame is whole with the beat taken.
+    whole: Signal<Local, Bit>,
     last: Signal<Local, Bit>,
     start: Signal<Local, Bit>,
     fetch: Signal<Local, Bit>,
     give: Signal<Local, Bit>,
+    /// A frame has left with the beat given.
+    gone: Signal<Local, Bit>,
     in_full: Constant<U<COUNT>>,
     in_mask: Constant<U<COUNT>>,
     out_mask: Constant<U<COUNT>>,
-    out_full: Constant<U<COUNT>>,
-    frame: Constant<U<COUNT>>,
+    out_frames: Constant<U<FRAMES>>,
+    last_of_frame: Constant<U<COUNT>>,
     last_beat: Constant<U<BEAT>>,
+    beat_before_last: Constant<U<BEAT>>,
 }
 
 /// Words of a power-of-two memory with simple dual port, the read one with enable.
@@ -122,6 +137,8 @@ impl<const L: usize> NttStream<L> {
         // Frames in the pipe, one being filled and one being drained.
         let output = capacity((plan.latency().div_ceil(beats) + 2) * beats);
         assert!(output < 1 << COUNT, "an output buffer of {output} beats needs more than {COUNT} count bits");
+        let frames = output / beats;
+        assert!(frames < 1 << FRAMES, "an output buffer of {frames} frames needs more than {FRAMES} count bits");
         let count = |x: usize| Constant::new((x as u64).into());
         Self {
             clock: Default::default(),
@@ -140,27 +157,34 @@ impl<const L: usize> NttStream<L> {
             in_read: Default::default(),
             in_count: Default::default(),
             in_waiting: Default::default(),
+            in_some: Default::default(),
             running: Default::default(),
             beat: Default::default(),
+            ending: Default::default(),
             s1_valid: Default::default(),
             s1_beat: Default::default(),
             credit: Default::default(),
+            credit_some: Default::default(),
             out_write: Default::default(),
             out_read: Default::default(),
             out_count: Default::default(),
+            out_some: Default::default(),
             out_valid: Default::default(),
             out_beat: Default::default(),
             take: Default::default(),
+            whole: Default::default(),
             last: Default::default(),
             start: Default::default(),
             fetch: Default::default(),
             give: Default::default(),
+            gone: Default::default(),
             in_full: count(input),
             in_mask: count(input - 1),
             out_mask: count(output - 1),
-            out_full: count(output),
-            frame: count(beats),
+            out_frames: Constant::new((frames as u64).into()),
+            last_of_frame: count(beats - 1),
             last_beat: Constant::new((beats as u64 - 1).into()),
+            beat_before_last: Constant::new((beats as u64 - 2).into()),
         }
     }
 
@@ -175,8 +199,8 @@ impl<const L: usize> Logic for NttStream<L> {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, pipe, in_memory, out_memory);
-        clock!(self, clock, s1_take, s1_address, s1_word);
-        dff_setup!(self, clock, in_write, in_read, in_count, in_waiting, running, beat, s1_valid, s1_beat);
+        clock!(self, clock, s1_take, s1_address, s1_word, in_some, credit_some, out_some);
+        dff_setup!(self, clock, in_write, in_read, in_count, in_waiting, running, beat, ending, s1_valid, s1_beat);
         dff_setup!(self, clock, credit, out_write, out_read, out_count, out_valid, out_beat);
 
         // Input buffer: ready depends on nothing but the registered count.
@@ -192,11 +216,13 @@ impl<const L: usize> Logic for NttStream<L> {
             self.in_write.d.next = (self.in_write.q.val() + 1u64) & self.in_mask.val();
         }
 
-        // A frame runs when it is whole and has room at the other end.
-        self.last.next = self.beat.q.val() == self.last_beat.val();
-        self.start.next = (!self.running.q.val() | self.last.val())
-            & (self.in_waiting.q.val() >= self.frame.val())
-            & (self.credit.q.val() >= self.frame.val());
+        // A frame runs when it is whole and has room at the other end. Both are counted in frames, and its last beat is
+        // known from a register: all control hangs on `start`, which must be soon.
+        self.whole.next =
+            self.take.val() & ((self.in_write.q.val() & self.last_of_frame.val()) == self.last_of_frame.val());
+        self.ending.d.next = self.running.q.val() & (self.beat.q.val() == self.beat_before_last.val());
+        self.last.next = self.ending.q.val();
+        self.start.next = (!self.running.q.val() | self.last.val()) & self.in_some.q.val() & self.credit_some.q.val();
         self.in_memory.read_enable.next = self.running.q.val();
         self.in_memory.read_address.next = self.in_read.q.val().to_bits::<ADDRESS>();
         if self.running.q.val() {
@@ -217,13 +243,14 @@ impl<const L: usize> Logic for NttStream<L> {
         if !self.take.val() & self.running.q.val() {
             self.in_count.d.next = self.in_count.q.val() - 1u64;
         }
-        if self.take.val() {
+        self.in_some.d.next = self.whole.val()
+            | (!self.start.val() & self.in_some.q.val())
+            | (self.start.val() & (self.in_waiting.q.val() != 1u64.into()));
+        if self.whole.val() & !self.start.val() {
             self.in_waiting.d.next = self.in_waiting.q.val() + 1u64;
-            if self.start.val() {
-                self.in_waiting.d.next = self.in_waiting.q.val() + 1u64 - self.frame.val();
-            }
-        } else if self.start.val() {
-            self.in_waiting.d.next = self.in_waiting.q.val() - self.frame.val();
+        }
+        if !self.whole.val() & self.start.val() {
+            self.in_waiting.d.next = self.in_waiting.q.val() - 1u64;
         }
 
         // The pipe.
@@ -245,12 +272,15 @@ impl<const L: usize> Logic for NttStream<L> {
             self.out_write.d.next = (self.out_write.q.val() + 1u64) & self.out_mask.val();
         }
         self.give.next = self.out_valid.q.val() & self.m.tready.val();
-        self.fetch.next = self.out_count.q.val().any() & (!self.out_valid.q.val() | self.m.tready.val());
+        self.fetch.next = self.out_some.q.val() & (!self.out_valid.q.val() | self.m.tready.val());
         self.out_memory.read_enable.next = self.fetch.val();
         self.out_memory.read_address.next = self.out_read.q.val().to_bits::<ADDRESS>();
         if self.fetch.val() {
             self.out_read.d.next = (self.out_read.q.val() + 1u64) & self.out_mask.val();
         }
+        self.out_some.d.next = self.pipe.valid_out.val()
+            | (!self.fetch.val() & self.out_some.q.val())
+            | (self.fetch.val() & (self.out_count.q.val() != 1u64.into()));
         if self.pipe.valid_out.val() & !self.fetch.val() {
             self.out_count.d.next = self.out_count.q.val() + 1u64;
         }
@@ -267,13 +297,15 @@ impl<const L: usize> Logic for NttStream<L> {
         if self.fetch.val() {
             self.out_valid.d.next = true;
         }
-        if self.start.val() {
-            self.credit.d.next = self.credit.q.val() - self.frame.val();
-            if self.give.val() {
-                self.credit.d.next = self.credit.q.val() + 1u64 - self.frame.val();
-            }
-        } else if self.give.val() {
+        self.gone.next = self.give.val() & (self.out_beat.q.val() == self.last_beat.val());
+        self.credit_some.d.next = self.gone.val()
+            | (!self.start.val() & self.credit_some.q.val())
+            | (self.start.val() & (self.credit.q.val() != 1u64.into()));
+        if self.gone.val() & !self.start.val() {
             self.credit.d.next = self.credit.q.val() + 1u64;
+        }
+        if !self.gone.val() & self.start.val() {
+            self.credit.d.next = self.credit.q.val() - 1u64;
         }
         self.m.tdata.next = self.out_memory.read_data.val();
         self.m.tvalid.next = self.out_valid.q.val();
@@ -284,13 +316,17 @@ impl<const L: usize> Logic for NttStream<L> {
             self.in_read.d.next = 0u64.into();
             self.in_count.d.next = 0u64.into();
             self.in_waiting.d.next = 0u64.into();
+            self.in_some.d.next = false;
             self.running.d.next = false;
             self.beat.d.next = 0u64.into();
+            self.ending.d.next = false;
             self.s1_valid.d.next = false;
-            self.credit.d.next = self.out_full.val();
+            self.credit.d.next = self.out_frames.val();
+            self.credit_some.d.next = true;
             self.out_write.d.next = 0u64.into();
             self.out_read.d.next = 0u64.into();
             self.out_count.d.next = 0u64.into();
+            self.out_some.d.next = false;
             self.out_valid.d.next = false;
             self.out_beat.d.next = 0u64.into();
         }
