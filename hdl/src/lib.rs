@@ -10,6 +10,7 @@
 //! Every block's header says its function, range, handshake, latency, reset and limits. Widths and depths are checked
 //! by constructors, which panic on a programmer's error; [`Design`] returns typed errors for bad parameters.
 
+mod block_ram;
 pub mod bootstrap;
 pub mod card;
 mod catalogue;

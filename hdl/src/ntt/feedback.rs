@@ -1,5 +1,6 @@
 //! The two leaves of a butterfly over beats ([`super::row::Sdf`]): its sums and its delay line.
 
+use crate::block_ram::{Pins, ecp5};
 use crate::field::LIMB;
 use crate::prelude::*;
 use crate::verilog::KEPT_MARK;
@@ -163,17 +164,25 @@ impl Logic for FeedbackDelay {
         // left for the way to a memory; its own output register; and one behind that.
         let words = (depth - 1).next_power_of_two();
         let bits = words.trailing_zeros() as usize;
-        let style = if depth <= SMALL_MEMORY_MAX { "distributed" } else { "block" };
+        let memory = if depth <= SMALL_MEMORY_MAX {
+            format!("(* ram_style = \"distributed\" *)\n{}", behaviour(words, top))
+        } else {
+            let pins = Pins {
+                write_enable: "1'b1",
+                write_address: "head",
+                write_data: "newest",
+                read_enable: "1'b1",
+                read_address: "tail",
+                output_enable: "1'b1",
+                read_data: "leaving",
+            };
+            format!("wire [{top}:0] leaving;\n{}", ecp5(words, top + 1, &pins, &[]))
+        };
         let ahead = words - (depth - 3);
         Verilog::Custom(format!(
             "\
 {KEPT_MARK}// {depth} beats: a register, write at `head`, read {behind} words behind it, and a register behind the memory.
-`ifdef GLOVEBOX_ECP5
-(* ram_style = \"{style}\" *)
-`endif
-(* no_rw_check *) reg [{top}:0] mem [0:{last}];
 reg [{top}:0] newest;
-reg [{top}:0] oldest;
 reg [{b}:0] head;
 reg [{b}:0] tail;
 initial head = {bits}'d0;
@@ -181,15 +190,39 @@ always @(posedge clock) begin
   head <= head + {bits}'d1;
   tail <= head + {bits}'d{next};
   newest <= {{d_2, d_1, d_0}};
-  mem[head] <= newest;
-  oldest <= mem[tail];
-  {{q_2, q_1, q_0}} <= oldest;
 end
+`ifdef GLOVEBOX_ECP5
+{memory}`else
+{}`endif
+assign q_0 = leaving[{l0}:0];
+assign q_1 = leaving[{l1}:{l}];
+assign q_2 = leaving[{top}:{ll}];
 ",
+            behaviour(words, top),
             behind = depth - 3,
-            last = words - 1,
+            l0 = LIMB - 1,
+            l1 = 2 * LIMB - 1,
+            l = LIMB,
+            ll = 2 * LIMB,
             b = bits - 1,
             next = (ahead + 1) % words,
         ))
     }
+}
+
+/// The memory of a deep delay line and the register behind it.
+fn behaviour(words: usize, top: usize) -> String {
+    format!(
+        "\
+(* no_rw_check *) reg [{top}:0] mem [0:{last}];
+reg [{top}:0] oldest;
+reg [{top}:0] leaving;
+always @(posedge clock) begin
+  mem[head] <= newest;
+  oldest <= mem[tail];
+  leaving <= oldest;
+end
+",
+        last = words - 1,
+    )
 }

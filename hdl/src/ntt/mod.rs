@@ -31,4 +31,4 @@ pub use butterflies::Butterflies;
 pub use limbs::NttLimbs;
 pub use pipe::NttPipe;
 pub use stream::NttStream;
-pub use tables::{Plan, Transform};
+pub use tables::{Pace, Plan, Transform};

@@ -1,13 +1,13 @@
 //! Rows: one operation on all lanes, with the control token that travels beside the data.
 //!
-//! Handshake: a token `{valid, beat}` runs one cycle ahead of each beat; gaps between frames carry no valid token
+//! Handshake: a token `{valid, beat}` runs [`Pace::lead`] cycles ahead of each beat; gaps between frames carry no valid token
 //! Latency:   [`RowPlan::latency`] cycles for data and token alike
 //! Reset:     none; tokens are cleared at the pipeline's input
 //! Limits:    frames are gapless inside
 
 use super::feedback::{FeedbackDelay, FeedbackSums};
-use super::tables::RowPlan;
-use crate::field::{LIMB, SelectShift, ShiftButterfly};
+use super::tables::{Pace, RowPlan};
+use crate::field::{LIMB, PlainButterfly, SelectShift, ShiftButterfly};
 use crate::prelude::*;
 
 /// Bits of a beat number.
@@ -80,23 +80,31 @@ pub struct Row {
     pub clock: Signal<In, Clock>,
     /// Limbs, three a lane.
     pub d: Vec<Signal<In, S<LIMB>>>,
-    /// The token of the beat that arrives one cycle later.
+    /// The token of the beat that arrives [`Pace::lead`] cycles later.
     pub token_in: Signal<In, U<TOKEN>>,
     /// Limbs, three a lane.
     pub q: Vec<Signal<Out, S<LIMB>>>,
-    /// The token of the beat that leaves one cycle later.
+    /// The token of the beat that leaves as many cycles later.
     pub token_out: Signal<Out, U<TOKEN>>,
     token: DelayLine<U<TOKEN>>,
-    beat: Signal<Local, U<BEAT>>,
+    /// The token one cycle ahead of its beat, once for each limb.
+    near: Vec<Signal<Local, U<TOKEN>>>,
+    beat: Vec<Signal<Local, U<BEAT>>>,
+    /// Where the token is more than one cycle ahead: replicas of it.
+    early: Vec<Replica<U<TOKEN>>>,
     /// What a beat is told, once for each limb: replicas.
     second: Vec<Replica<Bit>>,
     tap: Vec<Rom<5, BEAT>>,
     select: Vec<SelectShift>,
     sdf: Vec<Sdf>,
     butterfly: Vec<ShiftButterfly>,
+    plain: Vec<PlainButterfly>,
+    _limbs: usize,
+    _early: usize,
     _selects: usize,
     _sdfs: usize,
     _butterflies: usize,
+    _plains: usize,
     _stride: usize,
     _depth_log2: usize,
     _beat_low: usize,
@@ -107,23 +115,33 @@ impl Row {
     ///
     /// # Panics
     /// If the plan is for another number of lanes.
-    pub fn new(plan: &RowPlan, lanes: usize) -> Self {
+    pub fn new(plan: &RowPlan, pace: Pace, lanes: usize) -> Self {
+        // Only these tell their beats something.
+        let tells = matches!(plan, RowPlan::Select { .. } | RowPlan::Sdf { .. });
+        let limbs = if tells { 3 * lanes } else { 0 };
+        let early = if pace.lead() > 1 { limbs } else { 0 };
         let mut row = Self {
             clock: Default::default(),
             d: (0..3 * lanes).map(|_| Default::default()).collect(),
             token_in: Default::default(),
             q: (0..3 * lanes).map(|_| Default::default()).collect(),
             token_out: Default::default(),
-            token: DelayLine::new(plan.latency()),
-            beat: Default::default(),
+            token: DelayLine::new(plan.latency(pace)),
+            near: (0..limbs).map(|_| Default::default()).collect(),
+            beat: (0..limbs).map(|_| Default::default()).collect(),
+            early: (0..early).map(|_| Default::default()).collect(),
             second: vec![],
             tap: vec![],
             select: vec![],
             sdf: vec![],
             butterfly: vec![],
+            plain: vec![],
+            _limbs: limbs,
+            _early: early,
             _selects: 0,
             _sdfs: 0,
             _butterflies: 0,
+            _plains: 0,
             _stride: 1,
             _depth_log2: 0,
             _beat_low: 0,
@@ -151,7 +169,7 @@ impl Row {
                     for _ in 0..3 {
                         row.tap.push(Rom::replica(per_address.iter().map(number).collect()));
                     }
-                    row.select.push(SelectShift::new(&distinct, plan.latency()));
+                    row.select.push(SelectShift::new(&distinct, plan.latency(pace)));
                 }
                 (row._selects, row._beat_low) = (lanes, low);
             }
@@ -165,6 +183,10 @@ impl Row {
                 row.butterfly = exponents.iter().map(|&e| ShiftButterfly::new(e)).collect();
                 (row._butterflies, row._stride) = (lanes / 2, *stride);
             }
+            RowPlan::Plain { stride } => {
+                row.plain = (0..lanes / 2).map(|_| Default::default()).collect();
+                (row._plains, row._stride) = (lanes / 2, *stride);
+            }
         }
         row
     }
@@ -176,13 +198,23 @@ impl Logic for Row {
         clock!(self, clock, token);
         self.token.d.next = self.token_in.val();
         self.token_out.next = self.token.q.val();
-        self.beat.next = self.token_in.val().get_bits::<BEAT>(0);
+        for i in 0..self._early {
+            self.early[i].clock.next = self.clock.val();
+            self.early[i].d.next = self.token_in.val();
+            self.near[i].next = self.early[i].q.val();
+        }
+        for i in self._early..self._limbs {
+            self.near[i].next = self.token_in.val();
+        }
+        for i in 0..self._limbs {
+            self.beat[i].next = self.near[i].val().get_bits::<BEAT>(0);
+        }
         for i in 0..self._selects {
             self.select[i].clock.next = self.clock.val();
             for k in 0..3 {
                 self.tap[i * 3 + k].clock.next = self.clock.val();
                 for s in self._beat_low..self._beat_low.saturating_add(1) {
-                    self.tap[i * 3 + k].address.next = self.beat.val() >> s;
+                    self.tap[i * 3 + k].address.next = self.beat[i * 3 + k].val() >> s;
                 }
                 self.select[i].tap[k].next = self.tap[i * 3 + k].data.val();
                 self.select[i].d[k].next = self.d[i * 3 + k].val();
@@ -194,7 +226,8 @@ impl Logic for Row {
             for k in 0..3 {
                 self.second[i * 3 + k].clock.next = self.clock.val();
                 for b in self._depth_log2..self._depth_log2.saturating_add(1) {
-                    self.second[i * 3 + k].d.next = self.token_in.val().get_bit(10) & self.token_in.val().get_bit(b);
+                    self.second[i * 3 + k].d.next =
+                        self.near[i * 3 + k].val().get_bit(10) & self.near[i * 3 + k].val().get_bit(b);
                 }
                 self.sdf[i].second[k].next = self.second[i * 3 + k].q.val();
                 self.sdf[i].d[k].next = self.d[i * 3 + k].val();
@@ -209,6 +242,15 @@ impl Logic for Row {
                     self.butterfly[i].b[k].next = self.d[(i / h * h + i + h) * 3 + k].val();
                     self.q[(i / h * h + i) * 3 + k].next = self.butterfly[i].x[k].val();
                     self.q[(i / h * h + i + h) * 3 + k].next = self.butterfly[i].y[k].val();
+                }
+            }
+            for i in 0..self._plains {
+                self.plain[i].clock.next = self.clock.val();
+                for k in 0..3 {
+                    self.plain[i].a[k].next = self.d[(i / h * h + i) * 3 + k].val();
+                    self.plain[i].b[k].next = self.d[(i / h * h + i + h) * 3 + k].val();
+                    self.q[(i / h * h + i) * 3 + k].next = self.plain[i].x[k].val();
+                    self.q[(i / h * h + i + h) * 3 + k].next = self.plain[i].y[k].val();
                 }
             }
         }
