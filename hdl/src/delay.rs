@@ -77,17 +77,21 @@ impl<T: Synth> Logic for DelayLine<T> {
 reg [{w}:0] oldest;
 reg [{b}:0] head;
 reg [{b}:0] tail;
+reg wrap;
 initial head = {bits}'d0;
 initial tail = {bits}'d1;
+initial wrap = 1'd0;
 always @(posedge clock) begin
   head <= tail;
-  tail <= (tail >= {bits}'d{last}) ? {bits}'d0 : (tail + {bits}'d1);
+  tail <= wrap ? {bits}'d0 : (tail + {bits}'d1);
+  wrap <= ~wrap & (tail >= {bits}'d{before_last});
   mem[head] <= d;
   oldest <= mem[tail];
   q <= oldest;
 end
 ",
                 last = held - 1,
+                before_last = held - 2,
                 w = width - 1,
                 b = bits - 1,
             );

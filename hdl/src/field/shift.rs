@@ -98,8 +98,9 @@ pub struct SelectShift {
     pub clock: Signal<In, Clock>,
     /// Limbs.
     pub d: [Signal<In, S<LIMB>>; 3],
-    /// Which exponent of the list: the same number three times, so that each limb can have it from a register nearby.
-    pub tap: [Signal<In, U<5>>; 3],
+    /// Which exponent of the list: the same number for each limb's low part and for its high part, so that each can have it
+    /// from a register nearby.
+    pub tap: [Signal<In, U<5>>; 6],
     /// Product.
     pub q: [Signal<Out, S<LIMB>>; 3],
     shift: Vec<ShiftTap>,
@@ -183,8 +184,8 @@ impl Logic for SelectShift {
                 self.carry[j].d[t].next = self.shift[t].carry[j].val();
             }
             self.low[j].select.next = self.tap[j].val();
-            self.high[j].select.next = self.tap[j].val();
-            self.carry[j].select.next = self.tap[j].val();
+            self.high[j].select.next = self.tap[j + 3].val();
+            self.carry[j].select.next = self.tap[j + 3].val();
         }
         for j in 0..self._registered {
             self.s1_low[j].clock.next = self.clock.val();
@@ -351,6 +352,7 @@ impl Logic for ModShift {
         self.split.word_in.next = self.d.val();
         for i in 0..3 {
             self.shift.tap[i].next = self.zero.val();
+            self.shift.tap[i + 3].next = self.zero.val();
             self.shift.d[i].next = self.split.limb_out[i].val();
             self.canonical.limb_in[i].next = self.shift.q[i].val();
         }

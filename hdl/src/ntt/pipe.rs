@@ -31,6 +31,8 @@ pub struct NttPipe<const L: usize> {
     pub q: [Signal<Out, U<64>>; L],
     /// A beat of a frame is on `q`.
     pub valid_out: Signal<Out, Bit>,
+    /// The same from a register of its own, for memories that lie all over a chip.
+    pub valid_replica: Signal<Out, Bit>,
     /// Its number in the frame.
     pub beat_out: Signal<Out, U<BEAT>>,
     /// The input registers, during which the token runs ahead.
@@ -41,6 +43,8 @@ pub struct NttPipe<const L: usize> {
     output: Vec<Canonical>,
     output_fast: Vec<CanonicalFast>,
     output_token: DelayLine<U<TOKEN>>,
+    output_last: DelayLine<U<TOKEN>>,
+    replica: Replica<Bit>,
     token: Signal<Local, U<TOKEN>>,
     valid_bit: Constant<U<TOKEN>>,
     leaving: Signal<Local, U<TOKEN>>,
@@ -64,13 +68,16 @@ impl<const L: usize> NttPipe<L> {
             beat_in: Default::default(),
             q: std::array::from_fn(|_| Default::default()),
             valid_out: Default::default(),
+            valid_replica: Default::default(),
             beat_out: Default::default(),
             word: std::array::from_fn(|_| DelayLine::new(plan.pace.lead())),
             split: std::array::from_fn(|_| Default::default()),
             transform: NttLimbs::new(plan),
             output: (0..short).map(|_| Default::default()).collect(),
             output_fast: (0..fast).map(|_| Default::default()).collect(),
-            output_token: DelayLine::new(plan.pace.canonical() + plan.pace.lead()),
+            output_token: DelayLine::new(plan.pace.canonical() + plan.pace.lead() - 1),
+            output_last: DelayLine::new(1),
+            replica: Default::default(),
             token: Default::default(),
             valid_bit: Constant::new((1u64 << BEAT).into()),
             leaving: Default::default(),
@@ -83,7 +90,7 @@ impl<const L: usize> NttPipe<L> {
 impl<const L: usize> Logic for NttPipe<L> {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, transform, output_token);
+        clock!(self, clock, transform, output_token, output_last, replica);
         // The token enters ahead of the registered word.
         self.token.next = self.beat_in.val().to_bits::<TOKEN>();
         if self.valid_in.val() & !self.reset.val() {
@@ -114,7 +121,10 @@ impl<const L: usize> Logic for NttPipe<L> {
         }
         // Back in step with the words.
         self.output_token.d.next = self.transform.token_out.val();
-        self.leaving.next = self.output_token.q.val();
+        self.output_last.d.next = self.output_token.q.val();
+        self.leaving.next = self.output_last.q.val();
+        self.replica.d.next = self.output_token.q.val().get_bit(10);
+        self.valid_replica.next = self.replica.q.val();
         self.valid_out.next = self.leaving.val().get_bit(10);
         self.beat_out.next = self.leaving.val().get_bits::<BEAT>(0);
     }

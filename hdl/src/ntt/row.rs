@@ -166,7 +166,7 @@ impl Row {
                     distinct.sort_unstable();
                     distinct.dedup();
                     let number = |e: &i64| distinct.iter().position(|d| d == e).unwrap_or(0) as u64;
-                    for _ in 0..3 {
+                    for _ in 0..6 {
                         row.tap.push(Rom::replica(per_address.iter().map(number).collect()));
                     }
                     row.select.push(SelectShift::new(&distinct, plan.latency(pace)));
@@ -212,11 +212,14 @@ impl Logic for Row {
         for i in 0..self._selects {
             self.select[i].clock.next = self.clock.val();
             for k in 0..3 {
-                self.tap[i * 3 + k].clock.next = self.clock.val();
+                self.tap[i * 6 + k].clock.next = self.clock.val();
+                self.tap[i * 6 + k + 3].clock.next = self.clock.val();
                 for s in self._beat_low..self._beat_low.saturating_add(1) {
-                    self.tap[i * 3 + k].address.next = self.beat[i * 3 + k].val() >> s;
+                    self.tap[i * 6 + k].address.next = self.beat[i * 3 + k].val() >> s;
+                    self.tap[i * 6 + k + 3].address.next = self.beat[i * 3 + k].val() >> s;
                 }
-                self.select[i].tap[k].next = self.tap[i * 3 + k].data.val();
+                self.select[i].tap[k].next = self.tap[i * 6 + k].data.val();
+                self.select[i].tap[k + 3].next = self.tap[i * 6 + k + 3].data.val();
                 self.select[i].d[k].next = self.d[i * 3 + k].val();
                 self.q[i * 3 + k].next = self.select[i].q[k].val();
             }

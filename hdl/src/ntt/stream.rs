@@ -124,6 +124,11 @@ pub struct NttStream<const L: usize> {
     gone: Reg<Bit>,
     yes: Constant<Bit>,
     in_full_less_1: Constant<U<COUNT>>,
+    // What each count can reach: synthesis then sees the bits that it never has.
+    in_count_mask: Constant<U<COUNT>>,
+    out_count_mask: Constant<U<COUNT>>,
+    waiting_mask: Constant<U<FRAMES>>,
+    credit_mask: Constant<U<FRAMES>>,
     in_full: Constant<U<COUNT>>,
     in_mask: Constant<U<COUNT>>,
     out_mask: Constant<U<COUNT>>,
@@ -198,6 +203,10 @@ impl<const L: usize> NttStream<L> {
             gone: Default::default(),
             yes: Constant::new(true),
             in_full_less_1: count(input - 1),
+            in_count_mask: count(2 * input - 1),
+            out_count_mask: count(2 * output - 1),
+            waiting_mask: Constant::new(3u64.into()),
+            credit_mask: Constant::new((2 * frames as u64 - 1).into()),
             in_full: count(input),
             in_mask: count(input - 1),
             out_mask: count(output - 1),
@@ -255,30 +264,28 @@ impl<const L: usize> Logic for NttStream<L> {
         self.in_memory.read_address.next = self.in_read.q.val().to_bits::<ADDRESS>();
         if self.running.q.val() {
             self.in_read.d.next = (self.in_read.q.val() + 1u64) & self.in_mask.val();
-            self.beat.d.next = self.beat.q.val() + 1u64;
+            self.beat.d.next = (self.beat.q.val() + 1u64) & self.last_beat.val();
             if self.last.val() {
                 self.running.d.next = false;
-                self.beat.d.next = 0u64.into();
             }
         }
         if self.start.val() {
             self.running.d.next = true;
-            self.beat.d.next = 0u64.into();
         }
         if self.take.val() & !self.running.q.val() {
-            self.in_count.d.next = self.in_count.q.val() + 1u64;
+            self.in_count.d.next = (self.in_count.q.val() + 1u64) & self.in_count_mask.val();
         }
         if !self.take.val() & self.running.q.val() {
-            self.in_count.d.next = self.in_count.q.val() - 1u64;
+            self.in_count.d.next = (self.in_count.q.val() - 1u64) & self.in_count_mask.val();
         }
         self.in_some.d.next = self.whole.val()
             | (!self.start.val() & self.in_some.q.val())
             | (self.start.val() & (self.in_waiting.q.val() != 1u64.into()));
         if self.whole.val() & !self.start.val() {
-            self.in_waiting.d.next = self.in_waiting.q.val() + 1u64;
+            self.in_waiting.d.next = (self.in_waiting.q.val() + 1u64) & self.waiting_mask.val();
         }
         if !self.whole.val() & self.start.val() {
-            self.in_waiting.d.next = self.in_waiting.q.val() - 1u64;
+            self.in_waiting.d.next = (self.in_waiting.q.val() - 1u64) & self.waiting_mask.val();
         }
 
         // The pipe.
@@ -295,7 +302,7 @@ impl<const L: usize> Logic for NttStream<L> {
         }
 
         // Output buffer: the register behind the memory is the stream's, and the memory's latch waits with the next beat.
-        self.out_memory.write_enable.next = self.pipe.valid_out.val();
+        self.out_memory.write_enable.next = self.pipe.valid_replica.val();
         self.out_memory.write_address.next = self.out_write.q.val().to_bits::<ADDRESS>();
         self.out_memory.write_data.next = self.pack.q.val();
         if self.pipe.valid_out.val() {
@@ -315,17 +322,14 @@ impl<const L: usize> Logic for NttStream<L> {
             | (!self.fetch.val() & self.out_some.q.val())
             | (self.fetch.val() & (self.out_count.q.val() != 1u64.into()));
         if self.pipe.valid_out.val() & !self.fetch.val() {
-            self.out_count.d.next = self.out_count.q.val() + 1u64;
+            self.out_count.d.next = (self.out_count.q.val() + 1u64) & self.out_count_mask.val();
         }
         if !self.pipe.valid_out.val() & self.fetch.val() {
-            self.out_count.d.next = self.out_count.q.val() - 1u64;
+            self.out_count.d.next = (self.out_count.q.val() - 1u64) & self.out_count_mask.val();
         }
         if self.give.val() {
             self.out_valid.d.next = false;
-            self.out_beat.d.next = self.out_beat.q.val() + 1u64;
-            if self.out_beat.q.val() == self.last_beat.val() {
-                self.out_beat.d.next = 0u64.into();
-            }
+            self.out_beat.d.next = (self.out_beat.q.val() + 1u64) & self.last_beat.val();
         }
         if self.show.val() {
             self.out_valid.d.next = true;
@@ -339,10 +343,10 @@ impl<const L: usize> Logic for NttStream<L> {
             | (!self.start.val() & self.credit_some.q.val())
             | (self.start.val() & (self.credit.q.val() != 1u64.into()));
         if self.gone.q.val() & !self.start.val() {
-            self.credit.d.next = self.credit.q.val() + 1u64;
+            self.credit.d.next = (self.credit.q.val() + 1u64) & self.credit_mask.val();
         }
         if !self.gone.q.val() & self.start.val() {
-            self.credit.d.next = self.credit.q.val() - 1u64;
+            self.credit.d.next = (self.credit.q.val() - 1u64) & self.credit_mask.val();
         }
         self.m.tdata.next = self.out_memory.read_data.val();
         self.m.tvalid.next = self.out_valid.q.val();

@@ -86,8 +86,8 @@ impl RowPlan {
         match self {
             Self::Select { exponents } => {
                 let most = exponents.iter().map(|list| taps(list)).max().unwrap_or(1);
-                // No choice is ahead of a sum in a short cycle.
-                if pace == Pace::Fast && most > 1 { 2 } else { SelectShift::latency(most) }
+                // Neither a choice nor an inverter is ahead of a sum in a short cycle.
+                if pace == Pace::Fast { 2 } else { SelectShift::latency(most) }
             }
             Self::Sdf { depth } => depth + super::row::Sdf::LATENCY_BEYOND_DEPTH,
             Self::Fixed { .. } => ShiftButterfly::LATENCY,
