@@ -196,11 +196,10 @@ fn transform_buffers_never_promise_room_twice() {
         induction: 3,
         cover: 28,
         defects: &[
-            ("credit_d = (credit_q - 8'd1)", "credit_d = credit_q"),
+            ("credit_d = ((credit_q - 8'd1) & credit_mask)", "credit_d = credit_q"),
             ("(start & (in_waiting_q != 8'd1))", "start"),
             ("(fetch & (out_count_q != 13'd1))", "fetch"),
             ("(beat_q == beat_before_last)", "(beat_q == last_beat)"),
-            ("(in_count_q != in_full_less_1)", "(in_count_q != in_full)"),
             ("((~latched_q) | (~out_valid_q))", "1'd1"),
             ("(latched_q & ((~out_valid_q) | m_tready))", "latched_q"),
         ],
