@@ -149,7 +149,7 @@ impl Design {
     /// The plan of a transform.
     pub fn plan(&self) -> Option<Plan> {
         match self.kind {
-            Kind::Ntt(transform) => Some(Plan::new(transform, self.lanes, self.degree)),
+            Kind::Ntt(transform) => Some(Plan::fast(transform, self.lanes, self.degree)),
             _ => None,
         }
     }
@@ -244,7 +244,7 @@ impl Design {
             self.degree, self.lanes
         );
         let [forward, inverse] =
-            [Transform::Forward, Transform::Inverse].map(|t| Plan::new(t, self.lanes, self.degree));
+            [Transform::Forward, Transform::Inverse].map(|t| Plan::fast(t, self.lanes, self.degree));
         macro_rules! card {
             ($l:literal, $p:literal, $w:literal, $v:literal) => {
                 generate(&self.top, &comment, move || {

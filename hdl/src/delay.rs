@@ -1,6 +1,7 @@
 //! Leaves with memory: delay lines and read-only memories.
 
 use crate::prelude::*;
+use crate::verilog::KEPT_MARK;
 use std::fmt::Write as _;
 
 /// Deepest delay written as a shift register; deeper ones become a memory with a circular address.
@@ -76,17 +77,21 @@ impl<T: Synth> Logic for DelayLine<T> {
 reg [{w}:0] oldest;
 reg [{b}:0] head;
 reg [{b}:0] tail;
+reg wrap;
 initial head = {bits}'d0;
 initial tail = {bits}'d1;
+initial wrap = 1'd0;
 always @(posedge clock) begin
   head <= tail;
-  tail <= (tail >= {bits}'d{last}) ? {bits}'d0 : (tail + {bits}'d1);
+  tail <= wrap ? {bits}'d0 : (tail + {bits}'d1);
+  wrap <= ~wrap & (tail >= {bits}'d{before_last});
   mem[head] <= d;
   oldest <= mem[tail];
   q <= oldest;
 end
 ",
                 last = held - 1,
+                before_last = held - 2,
                 w = width - 1,
                 b = bits - 1,
             );
@@ -103,6 +108,8 @@ end
 /// Latency:   1 cycle; one word a cycle
 /// Reset:     none
 /// Limits:    contents are fixed when the text is written
+///
+/// [`Rom::replica`] stays apart from memories of equal contents, as a [`Replica`] does from equal registers.
 #[derive(LogicBlock)]
 pub struct Rom<const WIDTH: usize, const ADDRESS: usize> {
     /// Rising edge.
@@ -112,6 +119,7 @@ pub struct Rom<const WIDTH: usize, const ADDRESS: usize> {
     /// Word, one cycle later.
     pub data: Signal<Out, U<WIDTH>>,
     _words: Vec<u64>,
+    _kept: bool,
 }
 
 impl<const WIDTH: usize, const ADDRESS: usize> Rom<WIDTH, ADDRESS> {
@@ -125,7 +133,21 @@ impl<const WIDTH: usize, const ADDRESS: usize> Rom<WIDTH, ADDRESS> {
             "{} words of {WIDTH} bits: a ROM with {ADDRESS} address bits holds a power of two of words up to 64 bits",
             words.len()
         );
-        Self { clock: Signal::default(), address: Signal::default(), data: Signal::default(), _words: words }
+        Self {
+            clock: Signal::default(),
+            address: Signal::default(),
+            data: Signal::default(),
+            _words: words,
+            _kept: false,
+        }
+    }
+
+    /// A memory of these words that synthesis does not merge with others.
+    ///
+    /// # Panics
+    /// As [`Rom::new`].
+    pub fn replica(words: Vec<u64>) -> Self {
+        Self { _kept: true, ..Self::new(words) }
     }
 }
 
@@ -141,7 +163,7 @@ impl<const WIDTH: usize, const ADDRESS: usize> Logic for Rom<WIDTH, ADDRESS> {
     }
     fn hdl(&self) -> Verilog {
         let bits = self._words.len().trailing_zeros() as usize;
-        let mut text = String::new();
+        let mut text = if self._kept { KEPT_MARK.to_string() } else { String::new() };
         if bits == 0 {
             let _ = writeln!(text, "always @(posedge clock) data <= {WIDTH}'h{:x};", self._words[0]);
             return Verilog::Custom(text);

@@ -10,6 +10,7 @@
 //! Every block's header says its function, range, handshake, latency, reset and limits. Widths and depths are checked
 //! by constructors, which panic on a programmer's error; [`Design`] returns typed errors for bad parameters.
 
+mod block_ram;
 pub mod bootstrap;
 pub mod card;
 mod catalogue;
@@ -20,9 +21,11 @@ pub mod memory;
 pub mod ntt;
 pub mod prelude;
 mod reg;
+mod replica;
 pub mod verilog;
 pub mod word;
 
 pub use catalogue::{BENCH_SHIFTS, DEGREES, Design, FieldBench, GLWE_DIMENSIONS, LANES};
 pub use error::HdlError;
 pub use reg::Reg;
+pub use replica::Replica;

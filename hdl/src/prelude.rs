@@ -2,6 +2,7 @@
 
 pub use crate::delay::{Choose, DelayLine, Rom};
 pub use crate::reg::Reg;
+pub use crate::replica::Replica;
 pub use crate::word::{S, U, signed_cast, unsigned_cast};
 pub use rust_hdl::prelude::{
     Atom, AtomKind, Bit, Bits, Block, Clock, Constant, Direction, In, Local, Logic, LogicBlock, LogicInterface,

@@ -9,6 +9,8 @@
 //!   no signal, a sum compared without a sized signal) is a [`HdlError::Kernel`] and not a surprise;
 //! - a signal with one unconditional driver becomes an `assign`, conditional ones an `always @*`; a [`crate::Reg`]
 //!   becomes a register of the module that holds it; a kernel's reads see the settled value, as in Rust;
+//! - a leaf can ask synthesis to keep its module apart (`KEPT_MARK`): so a signal has several registers, one near
+//!   each of its readers, which would be merged into one otherwise;
 //! - textually identical modules are merged; module names are the caller's top name, an underscore and the field name
 //!   of the first instance, so several designs link into one program;
 //! - `$` in hierarchical names becomes `_`.
@@ -29,6 +31,9 @@ const STACK_MIB: usize = 2048;
 
 /// First line of the text of a leaf that the generator writes as a register of its parent.
 pub(crate) const REGISTER_MARK: &str = "// register";
+
+/// First line of the text of a leaf whose module synthesis neither flattens nor merges with its like.
+pub(crate) const KEPT_MARK: &str = "(* keep_hierarchy *)\n";
 
 /// Builds a block and writes its Verilog, with `top` as the top module's name and as prefix of all others.
 ///
@@ -987,7 +992,8 @@ fn module_text(path: String, scope: &Scope) -> Result<String, HdlError> {
         }
     }
 
-    let mut text = String::from("module @ (\n");
+    let kept = matches!(&scope.code, Verilog::Custom(code) if code.starts_with(KEPT_MARK));
+    let mut text = format!("{}module @ (\n", if kept { KEPT_MARK } else { "" });
     let ports: Vec<String> = scope
         .wires
         .iter()
@@ -1101,7 +1107,7 @@ fn module_text(path: String, scope: &Scope) -> Result<String, HdlError> {
     text.push_str(&instances);
     if let Verilog::Custom(code) = &scope.code {
         text.push('\n');
-        for line in code.lines() {
+        for line in code.strip_prefix(KEPT_MARK).unwrap_or(code).lines() {
             let _ = writeln!(text, "{}{line}", if line.is_empty() { "" } else { "  " });
         }
     }

@@ -520,8 +520,9 @@ impl Logic for BlindRotation {
                     }
                     self.split[c * n + i].word_in.next = self.product_word[c * n + i].q.val();
                     self.normal[c * n + i].clock.next = self.clock.val();
-                    self.normal[c * n + i].tap.next = self.tap.val();
                     for k in 0..3 {
+                        self.normal[c * n + i].tap[k].next = self.tap.val();
+                        self.normal[c * n + i].tap[k + 3].next = self.tap.val();
                         self.partial[(c * n + i) * 3 + k].clock.next = self.clock.val();
                         self.partial[(c * n + i) * 3 + k].read_enable.next = true;
                         self.partial[(c * n + i) * 3 + k].read_address.next = self.x_beat.val().to_bits::<ADDRESS>();

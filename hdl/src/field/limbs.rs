@@ -109,6 +109,17 @@ mod tests {
             prop_assert_eq!(value(out), expected);
             let bound = Bound::new(limbs.iter().map(|l| l.abs()).max().unwrap()).shifted(exponent);
             prop_assert!(out.iter().all(|l| l.abs() <= bound.magnitude()));
+            // The same product as sums of two operands and a carry: the addends of `ShiftTap`.
+            let mut sum = [0i128; 3];
+            for (j, limb) in sum.iter_mut().enumerate() {
+                let low = (limbs[(j + 3 - r.rotate) % 3] << r.shift) & 0xFFFF_FFFF;
+                let high = limbs[(j + 2 - r.rotate) % 3] >> (32 - r.shift);
+                *limb += if r.negate_low[j] { low ^ 0xFFFF_FFFF } else { low };
+                *limb += if r.negate_high[j] { !high } else { high };
+                *limb += i128::from(r.negate_low[j]) - (i128::from(j == 2) << 32);
+            }
+            prop_assert_eq!(value(sum), expected);
+            prop_assert!(sum.iter().all(|l| l.abs() <= bound.magnitude()));
         }
     }
 }

@@ -12,16 +12,20 @@
 
 mod add;
 mod canonical;
+mod fast;
 pub mod limbs;
 mod mul;
+mod plain;
 mod product;
 mod shift;
 mod sub;
 
 pub use add::ModAdd;
 pub use canonical::{Canonical, CanonicalSum, Fold};
+pub use fast::CanonicalFast;
 pub use limbs::LIMB;
 pub use mul::{ModMul, MulLimbs};
+pub use plain::PlainButterfly;
 pub use product::Product64;
 pub use shift::{ModShift, SelectShift, ShiftButterfly, ShiftTap, Split};
 pub use sub::ModSub;

@@ -3,7 +3,7 @@
 //! product = a * b mod p
 //! Range:     a, b any 64-bit words; product in limbs ([`MulLimbs`]) or canonical ([`ModMul`])
 //! Handshake: none; free running
-//! Latency:   5 cycles to limbs, 9 to a canonical word; accepts one pair per cycle
+//! Latency:   5 cycles to limbs (6 with a register more), 9 to a canonical word; accepts one pair per cycle
 //! Reset:     none
 //! Limits:    none
 
@@ -24,6 +24,9 @@ pub struct MulLimbs {
     /// Product, within [`super::limbs::Bound::PRODUCT`].
     pub limb_out: [Signal<Out, S<LIMB>>; 3],
     s2_product: Product64,
+    /// The rows one cycle later; empty without that register.
+    behind: Vec<Reg<U<128>>>,
+    _behind: usize,
     row: [Signal<Local, U<128>>; ROWS],
     /// Slice `4 r + c` is bits 32 c and up of row r.
     slice: [Signal<Local, U<33>>; 28],
@@ -55,6 +58,13 @@ pub struct MulLimbs {
 impl MulLimbs {
     /// Cycles from factors to limbs.
     pub const LATENCY: usize = Product64::LATENCY + 3;
+    /// The same with a register between multipliers and sums.
+    pub const LATENCY_FAST: usize = Self::LATENCY + 1;
+
+    /// With a register between the multipliers, which lie in few places of a chip, and the sums.
+    pub fn fast() -> Self {
+        Self { behind: (0..ROWS).map(|_| Default::default()).collect(), _behind: ROWS, ..Self::default() }
+    }
 }
 
 impl Logic for MulLimbs {
@@ -64,8 +74,15 @@ impl Logic for MulLimbs {
         // 2: rows that add up to the product.
         self.s2_product.a_in.next = self.a_in.val();
         self.s2_product.b_in.next = self.b_in.val();
-        for r in 0..7 {
+        for r in 0..self._behind {
+            self.behind[r].clock.next = self.clock.val();
+            self.behind[r].d.next = self.s2_product.row_out[r].val();
+            self.row[r].next = self.behind[r].q.val();
+        }
+        for r in self._behind..7 {
             self.row[r].next = self.s2_product.row_out[r].val();
+        }
+        for r in 0..7 {
             for c in 0..4 {
                 self.slice[r * 4 + c].next = self.row[r].val().get_bits::<32>(c * 32).to_bits::<33>();
             }

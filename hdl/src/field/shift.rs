@@ -13,27 +13,35 @@ use super::limbs::Rotation;
 use super::{Canonical, LIMB};
 use crate::prelude::*;
 
+/// Bits of a sum that takes its carry by one more bit below.
+const SUM: usize = LIMB + 1;
+
 fn constants(bits: [bool; 3]) -> [Constant<Bit>; 3] {
     bits.map(Constant::new)
 }
 
-/// The two addends of every limb of d * 2^k, negated ones as complements, and how many they are.
+/// The two addends and the carry of every limb of d * 2^k: limb j is low + high + carry, limb 2 less 2^32.
+///
+/// Negated parts are complements, of which each lacks 1. That of a low part is the limb's carry. That of a high part,
+/// which weighs 2^32 of the limb below, cancels with the 2^32 by which the complement of that limb's low part, read as
+/// unsigned, is too large: both come from one limb and have one sign. Only between limbs 2 and 0 does the sign change,
+/// because 2^96 = -1: there one of the two is negated, whatever k is, and the rest is the 2^32 of limb 2. So a limb is
+/// a sum of two operands, not of three.
 #[derive(LogicBlock)]
 pub struct ShiftTap {
     /// Limbs.
     pub d: [Signal<In, S<LIMB>>; 3],
     /// Low parts, complemented where negative.
-    pub low: [Signal<Out, S<34>>; 3],
+    pub low: [Signal<Out, U<32>>; 3],
     /// High parts, complemented where negative.
     pub high: [Signal<Out, S<LIMB>>; 3],
-    /// Complements taken: what the sum lacks.
-    pub lacks: [Signal<Out, U<2>>; 3],
+    /// Carries into the sums.
+    pub carry: [Signal<Out, U<1>>; 3],
     low_bits: [Signal<Local, U<32>>; 3],
-    low_wide: [Signal<Local, U<34>>; 3],
     high_bits: [Signal<Local, S<LIMB>>; 3],
     negate_low: [Constant<Bit>; 3],
     negate_high: [Constant<Bit>; 3],
-    lack: [Constant<U<2>>; 3],
+    lack: [Constant<U<1>>; 3],
     _rotate: usize,
     _shift: usize,
 }
@@ -46,15 +54,12 @@ impl ShiftTap {
             d: Default::default(),
             low: Default::default(),
             high: Default::default(),
-            lacks: Default::default(),
+            carry: Default::default(),
             low_bits: Default::default(),
-            low_wide: Default::default(),
             high_bits: Default::default(),
             negate_low: constants(r.negate_low),
             negate_high: constants(r.negate_high),
-            lack: std::array::from_fn(|j| {
-                Constant::new((u64::from(r.negate_low[j]) + u64::from(r.negate_high[j])).into())
-            }),
+            lack: r.negate_low.map(|negated| Constant::new(u64::from(negated).into())),
             _rotate: r.rotate,
             _shift: r.shift,
         }
@@ -73,16 +78,15 @@ impl Logic for ShiftTap {
             }
         }
         for j in 0..3 {
-            self.low_wide[j].next = self.low_bits[j].val().to_bits::<34>();
-            self.low[j].next = signed_cast(self.low_wide[j].val());
+            self.low[j].next = self.low_bits[j].val();
             if self.negate_low[j].val() {
-                self.low[j].next = !signed_cast(self.low_wide[j].val());
+                self.low[j].next = !self.low_bits[j].val();
             }
             self.high[j].next = self.high_bits[j].val();
             if self.negate_high[j].val() {
                 self.high[j].next = !self.high_bits[j].val();
             }
-            self.lacks[j].next = self.lack[j].val();
+            self.carry[j].next = self.lack[j].val();
         }
     }
 }
@@ -94,21 +98,29 @@ pub struct SelectShift {
     pub clock: Signal<In, Clock>,
     /// Limbs.
     pub d: [Signal<In, S<LIMB>>; 3],
-    /// Which exponent of the list.
-    pub tap: Signal<In, U<5>>,
+    /// Which exponent of the list: the same number for each limb's low part and for its high part, so that each can have it
+    /// from a register nearby.
+    pub tap: [Signal<In, U<5>>; 6],
     /// Product.
     pub q: [Signal<Out, S<LIMB>>; 3],
     shift: Vec<ShiftTap>,
-    low: [Choose<S<34>>; 3],
+    low: [Choose<U<32>>; 3],
     high: [Choose<S<LIMB>>; 3],
-    lacks: [Choose<U<2>>; 3],
+    carry: [Choose<U<1>>; 3],
     /// The chosen wiring; empty without the register.
-    s1_low: Vec<Reg<S<34>>>,
+    s1_low: Vec<Reg<U<32>>>,
     s1_high: Vec<Reg<S<LIMB>>>,
-    s1_lacks: Vec<Reg<U<2>>>,
-    chosen_low: [Signal<Local, S<34>>; 3],
+    s1_carry: Vec<Reg<U<1>>>,
+    chosen_low: [Signal<Local, U<32>>; 3],
     chosen_high: [Signal<Local, S<LIMB>>; 3],
-    lack_wide: [Signal<Local, U<3>>; 3],
+    chosen_carry: [Signal<Local, U<1>>; 3],
+    /// The operands above one more bit, which makes the carry: a 1 and the carry itself.
+    low_wide: [Signal<Local, U<SUM>>; 3],
+    high_wide: [Signal<Local, U<SUM>>; 3],
+    sum: [Signal<Local, U<SUM>>; 3],
+    sum_limb: [Signal<Local, U<LIMB>>; 3],
+    /// The 1, and in limb 2 the -2^32.
+    beside_low: [Constant<U<SUM>>; 3],
     limb: [Reg<S<LIMB>>; 3],
     _taps: usize,
     _registered: usize,
@@ -142,13 +154,18 @@ impl SelectShift {
             shift: exponents.iter().map(|&e| ShiftTap::new(e)).collect(),
             low: std::array::from_fn(|_| Choose::new(taps)),
             high: std::array::from_fn(|_| Choose::new(taps)),
-            lacks: std::array::from_fn(|_| Choose::new(taps)),
+            carry: std::array::from_fn(|_| Choose::new(taps)),
             s1_low: (0..registered).map(|_| Default::default()).collect(),
             s1_high: (0..registered).map(|_| Default::default()).collect(),
-            s1_lacks: (0..registered).map(|_| Default::default()).collect(),
+            s1_carry: (0..registered).map(|_| Default::default()).collect(),
             chosen_low: Default::default(),
             chosen_high: Default::default(),
-            lack_wide: Default::default(),
+            chosen_carry: Default::default(),
+            low_wide: Default::default(),
+            high_wide: Default::default(),
+            sum: Default::default(),
+            sum_limb: Default::default(),
+            beside_low: [1, 1, 1 | (((1 << LIMB) - (1 << 32)) << 1)].map(|bits: u64| Constant::new(bits.into())),
             limb: Default::default(),
             _taps: taps,
             _registered: registered,
@@ -164,33 +181,36 @@ impl Logic for SelectShift {
                 self.shift[t].d[j].next = self.d[j].val();
                 self.low[j].d[t].next = self.shift[t].low[j].val();
                 self.high[j].d[t].next = self.shift[t].high[j].val();
-                self.lacks[j].d[t].next = self.shift[t].lacks[j].val();
+                self.carry[j].d[t].next = self.shift[t].carry[j].val();
             }
-            self.low[j].select.next = self.tap.val();
-            self.high[j].select.next = self.tap.val();
-            self.lacks[j].select.next = self.tap.val();
+            self.low[j].select.next = self.tap[j].val();
+            self.high[j].select.next = self.tap[j + 3].val();
+            self.carry[j].select.next = self.tap[j + 3].val();
         }
         for j in 0..self._registered {
             self.s1_low[j].clock.next = self.clock.val();
             self.s1_high[j].clock.next = self.clock.val();
-            self.s1_lacks[j].clock.next = self.clock.val();
+            self.s1_carry[j].clock.next = self.clock.val();
             self.s1_low[j].d.next = self.low[j].q.val();
             self.s1_high[j].d.next = self.high[j].q.val();
-            self.s1_lacks[j].d.next = self.lacks[j].q.val();
+            self.s1_carry[j].d.next = self.carry[j].q.val();
             self.chosen_low[j].next = self.s1_low[j].q.val();
             self.chosen_high[j].next = self.s1_high[j].q.val();
-            self.lack_wide[j].next = self.s1_lacks[j].q.val().to_bits::<3>();
+            self.chosen_carry[j].next = self.s1_carry[j].q.val();
         }
         for j in self._registered..3 {
             self.chosen_low[j].next = self.low[j].q.val();
             self.chosen_high[j].next = self.high[j].q.val();
-            self.lack_wide[j].next = self.lacks[j].q.val().to_bits::<3>();
+            self.chosen_carry[j].next = self.carry[j].q.val();
         }
         for j in 0..3 {
             self.limb[j].clock.next = self.clock.val();
-            self.limb[j].d.next = self.chosen_low[j].val().to_bits::<LIMB>()
-                + self.chosen_high[j].val()
-                + signed_cast(self.lack_wide[j].val()).to_bits::<LIMB>();
+            self.low_wide[j].next = (self.chosen_low[j].val().to_bits::<SUM>() << 1) | self.beside_low[j].val();
+            self.high_wide[j].next = (unsigned_cast(self.chosen_high[j].val()).to_bits::<SUM>() << 1)
+                | self.chosen_carry[j].val().to_bits::<SUM>();
+            self.sum[j].next = self.low_wide[j].val() + self.high_wide[j].val();
+            self.sum_limb[j].next = self.sum[j].val().get_bits::<LIMB>(1);
+            self.limb[j].d.next = signed_cast(self.sum_limb[j].val());
             self.q[j].next = self.limb[j].q.val();
         }
     }
@@ -330,8 +350,9 @@ impl Logic for ModShift {
     fn update(&mut self) {
         clock!(self, clock, shift, canonical);
         self.split.word_in.next = self.d.val();
-        self.shift.tap.next = self.zero.val();
         for i in 0..3 {
+            self.shift.tap[i].next = self.zero.val();
+            self.shift.tap[i + 3].next = self.zero.val();
             self.shift.d[i].next = self.split.limb_out[i].val();
             self.canonical.limb_in[i].next = self.shift.q[i].val();
         }

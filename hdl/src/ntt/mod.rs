@@ -16,10 +16,14 @@
 //! together with 1/N. So every shift ahead of the product and every in-beat stage behind it in the forward direction
 //! is fixed wiring and costs one cycle.
 //!
+//! That is a plan of few cycles ([`Plan::new`]), for engines. A plan for a fast clock ([`Plan::fast`]), for streams, has a
+//! register behind every choice and no sum of three operands ([`Pace`]).
+//!
 //! [`tables::Plan`] derives all of it from golden's roots; [`pipe::NttPipe`] is the free-running pipeline,
 //! [`stream::NttStream`] the block with ready/valid edges.
 
 mod butterflies;
+pub mod feedback;
 pub mod limbs;
 pub mod pipe;
 pub mod row;
@@ -30,4 +34,4 @@ pub use butterflies::Butterflies;
 pub use limbs::NttLimbs;
 pub use pipe::NttPipe;
 pub use stream::NttStream;
-pub use tables::{Plan, Transform};
+pub use tables::{Pace, Plan, Transform};

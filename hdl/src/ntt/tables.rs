@@ -1,7 +1,7 @@
 //! What every stage of a transform multiplies by, derived from golden's roots.
 
 use crate::field::limbs::Bound;
-use crate::field::{Canonical, MulLimbs, SelectShift, ShiftButterfly};
+use crate::field::{Canonical, CanonicalFast, MulLimbs, PlainButterfly, SelectShift, ShiftButterfly};
 use glovebox_golden::{field, ntt};
 use std::collections::BTreeSet;
 
@@ -16,6 +16,42 @@ pub enum Transform {
 
 /// The stages ahead of the general product in the forward direction: those of the 32-point negacyclic transform.
 const NEGACYCLIC_STAGES: usize = 5;
+
+/// What a transform's pipeline is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Fewest cycles: an engine of many lanes waits for its transforms.
+    Short,
+    /// Shortest cycle: at most one sum, or two levels of logic, and what many cells are told comes from registers among
+    /// them. Throughput is the same.
+    Fast,
+}
+
+impl Pace {
+    /// Cycles by which a beat's token is ahead of the beat.
+    pub const fn lead(self) -> usize {
+        match self {
+            Self::Short => 1,
+            Self::Fast => 2,
+        }
+    }
+
+    /// Cycles from limbs to a word.
+    pub const fn canonical(self) -> usize {
+        match self {
+            Self::Short => Canonical::LATENCY,
+            Self::Fast => CanonicalFast::LATENCY,
+        }
+    }
+
+    /// Cycles of a general product.
+    pub const fn product(self) -> usize {
+        match self {
+            Self::Short => MulLimbs::LATENCY,
+            Self::Fast => MulLimbs::LATENCY_FAST,
+        }
+    }
+}
 
 /// One row of the pipeline: one operation on all lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,17 +73,25 @@ pub enum RowPlan {
         /// One exponent a pair, pairs in the order of their first lane.
         exponents: Vec<i64>,
     },
+    /// Butterflies between lanes `stride` apart.
+    Plain {
+        /// Distance in lanes.
+        stride: usize,
+    },
 }
 
 impl RowPlan {
     /// Cycles from a row's input to its output, for the same beat.
-    pub fn latency(&self) -> usize {
+    pub fn latency(&self, pace: Pace) -> usize {
         match self {
             Self::Select { exponents } => {
-                SelectShift::latency(exponents.iter().map(|list| taps(list)).max().unwrap_or(1))
+                let most = exponents.iter().map(|list| taps(list)).max().unwrap_or(1);
+                // Neither a choice nor an inverter is ahead of a sum in a short cycle.
+                if pace == Pace::Fast { 2 } else { SelectShift::latency(most) }
             }
             Self::Sdf { depth } => depth + super::row::Sdf::LATENCY_BEYOND_DEPTH,
             Self::Fixed { .. } => ShiftButterfly::LATENCY,
+            Self::Plain { .. } => PlainButterfly::LATENCY,
         }
     }
 
@@ -56,7 +100,7 @@ impl RowPlan {
             Self::Select { exponents } => {
                 exponents.iter().flatten().map(|&e| before.shifted(e)).max().unwrap_or(before)
             }
-            Self::Sdf { .. } => before.plus(before),
+            Self::Sdf { .. } | Self::Plain { .. } => before.plus(before),
             Self::Fixed { exponents, .. } => {
                 exponents.iter().map(|&e| before.plus(before.shifted(e))).max().unwrap_or(before)
             }
@@ -69,11 +113,28 @@ fn taps(exponents: &[i64]) -> usize {
     exponents.iter().collect::<BTreeSet<_>>().len()
 }
 
+/// Shares the factors of a stage's blocks between both operands: for each block an f, so that `2^f (a + 2^e b)` is
+/// computed as `2^f a + 2^(f + e) b`.
+///
+/// A lane whose first operands come in other beats than the second ones chooses among all f and all f + e. With f = 0 that
+/// are n + 1 exponents for n blocks; split like the digits of a number, a high digit in f and a low one in f + e, it is
+/// about 2 sqrt(n): 8 instead of 17 for 16 blocks.
+fn balance(exponents: &[i64]) -> Vec<i64> {
+    let mut sorted = exponents.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let digit = 1 << (sorted.len().next_power_of_two().trailing_zeros().div_ceil(2));
+    let rank = |e: &i64| sorted.iter().position(|s| s == e).unwrap_or(0);
+    exponents.iter().map(|e| sorted[0] - sorted[rank(e) / digit * digit]).collect()
+}
+
 /// Everything that one transform at one width multiplies, delays and selects.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Which transform.
     pub transform: Transform,
+    /// For few cycles or for short ones.
+    pub pace: Pace,
     /// Words a beat.
     pub lanes: usize,
     /// Words a frame.
@@ -87,12 +148,24 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a transform of `degree` words over `lanes` lanes.
+    /// Plans a transform of `degree` words over `lanes` lanes, in few cycles.
     ///
     /// # Panics
     /// If either is no power of two, or `2 <= lanes <= degree / 2 <= 1024` and `degree >= 64` do not hold: the
     /// catalogue checks its parameters first.
     pub fn new(transform: Transform, lanes: usize, degree: usize) -> Self {
+        Self::at(Pace::Short, transform, lanes, degree)
+    }
+
+    /// The same for a fast clock: what [`super::NttStream`] is made of where nothing waits for a single frame.
+    ///
+    /// # Panics
+    /// As [`Plan::new`].
+    pub fn fast(transform: Transform, lanes: usize, degree: usize) -> Self {
+        Self::at(Pace::Fast, transform, lanes, degree)
+    }
+
+    fn at(pace: Pace, transform: Transform, lanes: usize, degree: usize) -> Self {
         assert!(
             lanes.is_power_of_two() && degree.is_power_of_two() && (64..=2048).contains(&degree),
             "{lanes} lanes, degree {degree}: both are powers of two, 64 <= degree <= 2048"
@@ -100,8 +173,8 @@ impl Plan {
         assert!((2..=degree / 2).contains(&lanes), "{lanes} lanes for degree {degree}: from 2 to half the degree");
         let roots = Roots::new(degree);
         let plan = match transform {
-            Transform::Forward => Self::forward(&roots, lanes),
-            Transform::Inverse => Self::inverse(&roots, lanes),
+            Transform::Forward => Self::forward(&roots, lanes, pace),
+            Transform::Inverse => Self::inverse(&roots, lanes, pace),
         };
         plan.check(Bound::CANONICAL);
         plan
@@ -124,25 +197,32 @@ impl Plan {
 
     /// Cycles from a beat's input to the same beat's output of [`super::NttLimbs`].
     pub fn core_latency(&self) -> usize {
-        let rows = |rows: &[RowPlan]| rows.iter().map(RowPlan::latency).sum::<usize>();
-        rows(&self.before) + Canonical::LATENCY + MulLimbs::LATENCY + rows(&self.after)
+        let rows = |rows: &[RowPlan]| rows.iter().map(|row| row.latency(self.pace)).sum::<usize>();
+        rows(&self.before) + self.pace.canonical() + self.pace.product() + rows(&self.after)
     }
 
     /// Cycles from a beat's input to the same beat's output of [`super::NttPipe`].
     pub fn latency(&self) -> usize {
-        super::pipe::INPUT_LATENCY + self.core_latency() + Canonical::LATENCY
+        self.pace.lead() + self.core_latency() + self.pace.canonical()
     }
 
     fn by_lane<T>(lanes: usize, degree: usize, f: impl Fn(usize) -> T) -> Vec<Vec<T>> {
         (0..lanes).map(|lane| (0..degree / lanes).map(|beat| f(beat * lanes + lane)).collect()).collect()
     }
 
-    /// The rows of a stage `(a, b) -> (a + 2^e b, a - 2^e b)`; `e(position of b)`.
-    fn shift_then_butterfly(lanes: usize, degree: usize, half: usize, e: impl Fn(usize) -> i64) -> Vec<RowPlan> {
+    /// The rows of a stage `(a, b) -> (2^e(a) a + 2^e(b) b, 2^e(a) a - 2^e(b) b)`, by position; within a beat e(a) is 0.
+    fn shift_then_butterfly(
+        (pace, lanes, degree): (Pace, usize, usize),
+        half: usize,
+        e: impl Fn(usize) -> i64,
+    ) -> Vec<RowPlan> {
         let second = |p: usize| p & half != 0;
-        let exponents = Self::by_lane(lanes, degree, |p| if second(p) { e(p).rem_euclid(192) } else { 0 });
+        let exponents = Self::by_lane(lanes, degree, |p| e(p).rem_euclid(192));
         if half >= lanes {
             return vec![RowPlan::Select { exponents }, RowPlan::Sdf { depth: half / lanes }];
+        }
+        if pace == Pace::Fast {
+            return vec![RowPlan::Select { exponents }, RowPlan::Plain { stride: half }];
         }
         let seconds: Vec<&Vec<i64>> = (0..lanes).filter(|&l| second(l)).map(|l| &exponents[l]).collect();
         if seconds.iter().all(|list| list.iter().all(|e| *e == list[0])) {
@@ -152,40 +232,68 @@ impl Plan {
     }
 
     /// The rows of a stage `(a, b) -> (a + b, (a - b) * 2^e)`; `e(position of b)`.
-    fn butterfly_then_shift(lanes: usize, degree: usize, half: usize, e: impl Fn(usize) -> i64) -> Vec<RowPlan> {
+    fn butterfly_then_shift(
+        (pace, lanes, degree): (Pace, usize, usize),
+        half: usize,
+        e: impl Fn(usize) -> i64,
+    ) -> Vec<RowPlan> {
         let exponents = Self::by_lane(lanes, degree, |p| if p & half != 0 { e(p).rem_euclid(192) } else { 0 });
         let butterfly = if half >= lanes {
             RowPlan::Sdf { depth: half / lanes }
+        } else if pace == Pace::Fast {
+            RowPlan::Plain { stride: half }
         } else {
             RowPlan::Fixed { stride: half, exponents: vec![0; lanes / 2] }
         };
         vec![butterfly, RowPlan::Select { exponents }]
     }
 
-    fn forward(roots: &Roots, lanes: usize) -> Self {
+    fn forward(roots: &Roots, lanes: usize, pace: Pace) -> Self {
         let degree = roots.degree;
-        let stage = |s: usize| {
+        let size = (pace, lanes, degree);
+        // The word at position p is what the pipe holds times 2^pending[p]; the product's constants absorb it.
+        let mut pending = vec![0i64; degree];
+        let mut before = vec![];
+        for s in 1..=NEGACYCLIC_STAGES {
             let half = degree >> s;
-            Self::shift_then_butterfly(lanes, degree, half, |p| roots.exponent(s, p / (2 * half)))
-        };
+            let exponents: Vec<i64> = (0..degree / (2 * half)).map(|block| roots.exponent(s, block)).collect();
+            let share = if half >= lanes { balance(&exponents) } else { vec![0; exponents.len()] };
+            before.extend(Self::shift_then_butterfly(size, half, |p| {
+                let block = p / (2 * half);
+                share[block] + if p & half != 0 { exponents[block] } else { 0 }
+            }));
+            for (p, pending) in pending.iter_mut().enumerate() {
+                *pending -= share[p / (2 * half)];
+            }
+        }
+        let factor = |p: usize| field::mul(roots.twist(p), field::pow(2, pending[p].rem_euclid(192) as u64));
+        let after = (NEGACYCLIC_STAGES + 1..=roots.stages()).flat_map(|s| {
+            let half = degree >> s;
+            let exponent = |p: usize| if p & half != 0 { roots.exponent(s, p / (2 * half)) } else { 0 };
+            Self::shift_then_butterfly(size, half, exponent)
+        });
         Self {
             transform: Transform::Forward,
+            pace,
             lanes,
             degree,
-            before: (1..=NEGACYCLIC_STAGES).flat_map(stage).collect(),
-            factors: Self::by_lane(lanes, degree, |p| roots.twist(p)),
-            after: (NEGACYCLIC_STAGES + 1..=roots.stages()).flat_map(stage).collect(),
+            before,
+            factors: Self::by_lane(lanes, degree, factor),
+            after: after.collect(),
         }
     }
 
-    fn inverse(roots: &Roots, lanes: usize) -> Self {
+    fn inverse(roots: &Roots, lanes: usize, pace: Pace) -> Self {
         let degree = roots.degree;
+        let size = (pace, lanes, degree);
         // The word at position p is what the pipe holds times 2^pending[p].
         let mut pending = vec![0i64; degree];
         let mut before = vec![];
         for s in (NEGACYCLIC_STAGES + 1..=roots.stages()).rev() {
             let half = degree >> s;
-            before.extend(Self::shift_then_butterfly(lanes, degree, half, |p| pending[p] - pending[p - half]));
+            before.extend(Self::shift_then_butterfly(size, half, |p| {
+                if p & half != 0 { pending[p] - pending[p - half] } else { 0 }
+            }));
             for p in (0..degree).filter(|p| p & half == 0) {
                 pending[p + half] = pending[p] - roots.exponent(s, p / (2 * half));
             }
@@ -197,10 +305,11 @@ impl Plan {
         };
         let after = (1..=NEGACYCLIC_STAGES).rev().flat_map(|s| {
             let half = degree >> s;
-            Self::butterfly_then_shift(lanes, degree, half, |p| -roots.exponent(s, p / (2 * half)))
+            Self::butterfly_then_shift(size, half, |p| -roots.exponent(s, p / (2 * half)))
         });
         Self {
             transform: Transform::Inverse,
+            pace,
             lanes,
             degree,
             before,
@@ -288,6 +397,11 @@ mod tests {
                     (x[p], x[p + half]) = (add(x[p], x[p + half]), sub(x[p], x[p + half]));
                 }
             }
+            RowPlan::Plain { stride } => {
+                for p in (0..x.len()).filter(|p| p & stride == 0) {
+                    (x[p], x[p + stride]) = (add(x[p], x[p + stride]), sub(x[p], x[p + stride]));
+                }
+            }
             RowPlan::Fixed { stride, exponents } => {
                 for p in (0..x.len()).filter(|p| p & stride == 0) {
                     let lane = p % lanes;
@@ -313,10 +427,23 @@ mod tests {
             let mut y = x.clone();
             golden.forward_bit_reversed(&mut y).unwrap();
             for lanes in [4, 8, 32, 128] {
-                assert_eq!(run(&Plan::new(Transform::Forward, lanes, degree), &x), y, "{lanes} {degree}");
-                assert_eq!(run(&Plan::new(Transform::Inverse, lanes, degree), &y), x, "{lanes} {degree}");
+                for pace in [Pace::Short, Pace::Fast] {
+                    let plan = |transform| Plan::at(pace, transform, lanes, degree);
+                    assert_eq!(run(&plan(Transform::Forward), &x), y, "{pace:?} {lanes} {degree}");
+                    assert_eq!(run(&plan(Transform::Inverse), &y), x, "{pace:?} {lanes} {degree}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn shares_leave_few_exponents() {
+        let plan = Plan::new(Transform::Forward, 4, 1024);
+        let most = |row: &RowPlan| match row {
+            RowPlan::Select { exponents } => exponents.iter().map(|list| taps(list)).max(),
+            _ => None,
+        };
+        assert_eq!(plan.before.iter().filter_map(most).collect::<Vec<_>>(), [2, 3, 4, 6, 8]);
     }
 
     #[test]

@@ -38,7 +38,20 @@ struct Run {
 impl Bench {
     fn new(name: &str, lanes: usize, degree: usize, seed: u64) -> Self {
         let design = Design::new(name, lanes, degree).unwrap();
-        let mut model = Build::new(&design.top, &design.verilog().unwrap()).load(seed).unwrap();
+        let text = design.verilog().unwrap();
+        Self::of(design, &text, seed)
+    }
+
+    /// A bench whose leaves are made of the ECP5's cells, as far as they have them.
+    fn of_ecp5_cells(name: &str, lanes: usize, degree: usize, seed: u64) -> Self {
+        let design = Design::new(name, lanes, degree).unwrap();
+        let cells = [include_str!("../../formal/ccu2c.v"), include_str!("../../formal/ecp5_cells.v")].join("\n");
+        let text = format!("`define GLOVEBOX_ECP5\n{}\n{cells}", design.verilog().unwrap());
+        Self::of(design, &text, seed)
+    }
+
+    fn of(design: Design, verilog: &str, seed: u64) -> Self {
+        let mut model = Build::new(&design.top, verilog).load(seed).unwrap();
         let port = |name: &str| model.port(name).unwrap();
         let [data, valid, ready, out, out_valid, out_ready, out_last, reset] =
             ["s_tdata", "s_tvalid", "s_tready", "m_tdata", "m_tvalid", "m_tready", "m_tlast", "reset"].map(port);
@@ -230,4 +243,14 @@ fn ntt_forward_4_lanes_1024_conforms() {
 #[test]
 fn ntt_inverse_4_lanes_1024_conforms() {
     conform("ntt-inverse", 4, 1024);
+}
+
+#[test]
+fn ntt_of_ecp5_cells_conforms() {
+    // Output buffers of 1024 and 2048 words, delay lines in LUT RAM and in block RAM, both with factors in block RAM.
+    for (name, degree) in [("ntt-forward", 1024), ("ntt-inverse", 2048)] {
+        let mut bench = Bench::of_ecp5_cells(name, 4, degree, 21);
+        bench.check(&frames(degree, 4, 22), FULL, 0, 22);
+        bench.check(&extreme_frames(degree)[..8], Flow { offer: 80, take: 60 }, 3, 23);
+    }
 }
