@@ -6,6 +6,12 @@ mod bench;
 #[allow(dead_code)]
 #[path = "card/checks.rs"]
 mod checks;
+#[allow(dead_code)]
+#[path = "rtl/common.rs"]
+mod common;
+#[allow(dead_code)]
+#[path = "rtl/stream_bench.rs"]
+mod stream_bench;
 
 use glovebox_golden::params::{
     BootstrapParameters, CPU_KS_PBS_TUNIFORM_2M128, GlweDimension, LweDimension, RingDegree,
@@ -22,6 +28,16 @@ fn catalogue_wide_engines_and_cards_lint_clean() {
     for design in Design::all().iter().filter(|d| ["bootstrap", "card"].contains(&d.name) && said(d)) {
         lint(&design.top, &design.verilog().unwrap()).unwrap_or_else(|e| panic!("{e}"));
     }
+}
+
+#[test]
+fn ntt_forward_32_lanes_2048_conforms() {
+    stream_bench::conform("ntt-forward", 32, 2048);
+}
+
+#[test]
+fn ntt_inverse_32_lanes_2048_conforms() {
+    stream_bench::conform("ntt-inverse", 32, 2048);
 }
 
 #[test]

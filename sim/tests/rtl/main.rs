@@ -8,3 +8,4 @@ mod common;
 mod field_blocks;
 mod ntt_streams;
 mod static_checks;
+mod stream_bench;
