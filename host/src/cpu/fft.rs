@@ -9,8 +9,8 @@
 //! So every block has its own factors, no twist is needed, and inverse passes mirror forward ones. First radix-4 (or one
 //! radix-2) passes over memory, then one pass over squares of LANES x LANES points: a radix-LANES step between vectors,
 //! a transpose, and another within. Points lie in blocks of such squares, `[square][re LANES^2, im LANES^2]`, and results
-//! stay in the order of that pass, since products do not care. The inverse leaves out the factor 1/M; it comes in two parts, so that products are
-//! formed square by square just before the first.
+//! stay in the order of that pass, since products do not care. The inverse leaves out the factor 1/M; it comes in two
+//! parts, so that products are formed square by square just before the first.
 //!
 //! Rounding: [`FftPlan::error_factor`].
 
