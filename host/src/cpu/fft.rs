@@ -502,6 +502,7 @@ pub(crate) fn update_words<S: Simd, const COUNT: usize>(
     results: [&[f64]; COUNT],
     words: &mut [u64],
     mut update: impl FnMut(usize, [S::F; COUNT], S::U) -> S::U,
+    worked: impl FnMut(),
 ) {
     let results = results.map(Points::<_, 1, false>::new::<S>);
     let mut words = Points::<_, 1, true>::new::<S>(words);
@@ -524,7 +525,7 @@ pub(crate) fn update_words<S: Simd, const COUNT: usize>(
                 );
             }
         },
-        || (),
+        worked,
     );
 }
 
@@ -601,10 +602,16 @@ mod tests {
             }
             inverse_passes(s, self.plan, &mut work, || ());
             let (mut out, mut words) = (vec![0.0; degree], vec![1; degree]);
-            update_words(s, [&work], &mut words, |i, [x], c| {
-                s.store(&mut out, i, x);
-                s.add_u(c, c)
-            });
+            update_words(
+                s,
+                [&work],
+                &mut words,
+                |i, [x], c| {
+                    s.store(&mut out, i, x);
+                    s.add_u(c, c)
+                },
+                || (),
+            );
             assert!(words.iter().all(|&w| w == 2), "every word updated once");
             out
         }

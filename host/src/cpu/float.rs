@@ -58,9 +58,6 @@ impl FloatKey {
     }
 }
 
-/// Lines of the key to ask for at a time: a step of the default set has 1024, and 448 parts.
-const LINES_AHEAD: usize = 3;
-
 impl SpectralProduct for FloatKey {
     fn scratch(&self) -> SpectralScratch {
         self.0.scratch()
@@ -76,10 +73,11 @@ impl SpectralProduct for FloatKey {
         scratch: &mut SpectralScratch,
         first: bool,
     ) {
-        if first {
-            self.step_asking::<S, LINES_AHEAD>(s, index, exponent, accumulator, scratch);
-        } else {
-            self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch);
+        // A step of the default set has 1024 lines, and 576 parts, or 128 with eight lanes.
+        match (first, S::LANES) {
+            (true, 8) => self.step_asking::<S, 8>(s, index, exponent, accumulator, scratch),
+            (true, _) => self.step_asking::<S, 2>(s, index, exponent, accumulator, scratch),
+            (false, _) => self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch),
         }
     }
 }

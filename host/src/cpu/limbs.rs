@@ -287,9 +287,6 @@ impl LimbKey {
     }
 }
 
-/// Lines of the key to ask for at a time: a step of the default set has 3072, and 896 parts.
-const LINES_AHEAD: usize = 4;
-
 impl SpectralProduct for LimbKey {
     fn scratch(&self) -> SpectralScratch {
         self.key.scratch()
@@ -305,10 +302,11 @@ impl SpectralProduct for LimbKey {
         scratch: &mut SpectralScratch,
         first: bool,
     ) {
-        if first {
-            self.step_asking::<S, LINES_AHEAD>(s, index, exponent, accumulator, scratch);
-        } else {
-            self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch);
+        // A step of the default set has 3072 lines, and 1024 parts, or 224 with eight lanes.
+        match (first, S::LANES) {
+            (true, 8) => self.step_asking::<S, 14>(s, index, exponent, accumulator, scratch),
+            (true, _) => self.step_asking::<S, 3>(s, index, exponent, accumulator, scratch),
+            (false, _) => self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch),
         }
     }
 }

@@ -432,8 +432,8 @@ impl CpuEngine {
     }
 }
 
-/// Ciphertexts that go through one pass over the bootstrapping key together: their accumulators stay in cache.
-const GROUP: usize = 4;
+/// The most ciphertexts that go through one pass over the bootstrapping key together: their accumulators stay in cache.
+const GROUP: usize = 8;
 
 /// One thread's share of a batch.
 struct Share<'a> {
@@ -453,7 +453,8 @@ impl Share<'_> {
         let parameters = &self.keys.parameters;
         let (n, glwe, degree) = (parameters.lwe_dimension.0, parameters.glwe_len(), parameters.ring_degree.0);
         let (big, extract) = (parameters.big_lwe_dimension().0 + 1, self.extract);
-        let group_len = GROUP.min(self.inputs.len() / (n + 1));
+        let count = self.inputs.len() / (n + 1);
+        let group_len = count.div_ceil(count.div_ceil(GROUP).max(1));
         let mut accumulators = AlignedVec::<u64>::zeroed(group_len * glwe);
         let mut exponents = vec![0u32; group_len * (n + 1)];
         let groups =

@@ -217,20 +217,25 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
         for (product, work) in products.iter_mut().zip(work.chunks_exact(degree)) {
             *product = work;
         }
-        s.apart(
+        let before = *ahead;
+        let state;
+        (state, *ahead) = s.apart(
             #[inline(always)]
             move || {
-                let mut state = start();
+                let (mut state, mut ahead) = (start(), before);
                 fft::update_words(
                     s,
                     products,
                     poly,
                     #[inline(always)]
                     |i, x, c| update(&mut state, i, x, c),
+                    #[inline(always)]
+                    || ahead.worked(s, 1),
                 );
-                state
+                (state, ahead)
             },
-        )
+        );
+        state
     }
 }
 
@@ -255,8 +260,8 @@ fn multiply_squares<'a, S: Simd, const LIMBS: usize, const ROWS: usize, const AH
             fft::inverse_square(s, factors, &mut x);
             work.store(s, to, &x);
             (at, to) = (at + rows, to + squares);
+            ahead.worked(s, 1);
         }
-        ahead.worked(s, LIMBS);
     }
     ahead
 }
