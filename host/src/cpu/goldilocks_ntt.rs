@@ -2,8 +2,8 @@
 //!
 //! A step splits `X^(rh) - c` into r = 2, 4 or 8 factors as `fft` does: products by the powers of `zeta = c^(1/r)`, then a
 //! transform of r words with roots that are powers of two (8th roots: 2^24), which costs shifts only. So a word meets one
-//! general product in three levels. The first step has r = 4 or 2, where zeta itself is a power of two, 2^24 or 2^48. The
-//! inverse puts off the products of a step to the start of the next, so that both directions multiply first.
+//! general product in three levels. The first step has r = 4 or 2, where zeta itself is a power of two, 2^24 or 2^48, or where
+//! levels go by three a step of each, in registers. The inverse puts off the products of a step to the start of the next, so that both directions multiply first.
 //!
 //! # Numbers
 //! Between steps a residue is a signed word a, `-2^63 <= a < 2^63 - 2^31`. Within a step it is a pair of signed limbs,
@@ -88,16 +88,18 @@ pub(crate) fn all_canonical(kernel: Kernel, x: &[u64]) -> bool {
         fn run<S: Simd>(self, s: S) -> bool {
             const AT_ONCE: usize = 4;
             let bunches = self.0.chunks_exact(AT_ONCE * S::LANES);
-            let (rest, one, most) = (bunches.remainder(), s.splat_u(1), s.splat_u(P - 1));
-            let mut above = s.splat_u(0);
+            let rest = bunches.remainder();
+            let mut most = s.splat_u(0);
             for bunch in bunches {
                 for v in 0..AT_ONCE {
-                    above = s.add_if_below(above, one, most, s.load_u(bunch, v * S::LANES));
+                    most = s.max_halves(most, s.load_u(bunch, v * S::LANES));
                 }
             }
-            let mut counts = [0; 8];
-            s.store_u(&mut counts, 0, above);
-            counts == [0; 8] && rest.iter().all(|&word| word < P)
+            let mut halves = [0; 8];
+            s.store_u(&mut halves, 0, most);
+            // A word of p or more has an upper half of ones; of others, one in 2^32 has.
+            let few = halves.iter().all(|&half| half >> 32 < EPSILON);
+            if few { rest.iter().all(|&word| word < P) } else { self.0.iter().all(|&word| word < P) }
         }
     }
     kernel.run(Check(x))
@@ -125,6 +127,8 @@ fn plan(kernel: Kernel, degree: usize) -> &'static Plan {
 #[derive(Clone, Debug)]
 struct GoldilocksPlan {
     degree: usize,
+    /// zeta of the four blocks of [`Field::outermost_8`], and of its inverse: broadcast factors.
+    outermost: [Vec<u64>; 2],
     forward: Forward,
     inverse: Inverse,
 }
@@ -198,19 +202,19 @@ fn vector_words(factors: &[u64]) -> Vec<u64> {
 const SIDE: usize = 8;
 /// Words of a square.
 const SQUARE: usize = SIDE * SIDE;
-/// Words whose steps are taken together once they are a block of their own: 16 KiB stay in the first-level cache.
-const NEAR: usize = 2048;
+/// Words whose steps are taken together once they are a block of their own: 32 KiB stay in or near the first-level cache.
+const NEAR: usize = 4096;
 
 /// The radices of the steps down to squares, and of the step between their rows.
 fn radices(degree: usize) -> Vec<usize> {
     let mut left = (degree / SQUARE).trailing_zeros();
     let mut radices = Vec::new();
     while left > 0 {
-        // Two levels first, then three at a time, but never leave a single one.
+        // Three levels at a time, if need be two first, but never leave a single one.
         let levels = match left {
-            3 if radices.is_empty() => 1,
             4 => 2,
-            _ => left.min(if radices.is_empty() { 2 } else { 3 }),
+            _ if radices.is_empty() && left % 3 != 0 => left.min(2),
+            _ => left.min(3),
         };
         left -= levels;
         radices.push(1 << levels);
@@ -276,7 +280,10 @@ impl GoldilocksPlan {
                 }
             }
         }
-        Self { degree, forward: Forward { steps, inner: forward }, inverse: Inverse { inner: inverse, steps: back } }
+        let outermost = [psi, psi_inverse]
+            .map(|psi| (0..4).flat_map(|block| broadcast_words(power(psi, degree, 2, block, 2, 1))).collect());
+        let (forward, inverse) = (Forward { steps, inner: forward }, Inverse { inner: inverse, steps: back });
+        Self { degree, outermost, forward, inverse }
     }
 
     /// In-place forward transform of canonical words.
@@ -409,9 +416,8 @@ impl<S: Simd> Field<S> {
     #[inline(always)]
     fn join(self, (low, high): Pair<S>) -> S::U {
         let s = self.s;
-        // h (2^32 - 1), as a difference: multiplying takes fewer operations, but longer.
         let carried = s.add_u(high, self.half);
-        let less = s.add_u(s.sub_u(low, s.shr_u(carried, 32)), s.and_u(carried, s.splat_u(!EPSILON)));
+        let less = s.add_upper_times_ones(low, carried);
         let digit = s.shl_u(high, 32);
         let sum = s.add_u(digit, less);
         s.sub_if_less(sum, self.epsilon, digit, sum)
@@ -592,6 +598,89 @@ impl<S: Simd> Field<S> {
         self.join_all(x, &pairs, count);
     }
 
+    /// As [`Field::outermost`] for eight words: a step of four, then one of two, whose factors are zeta of four blocks.
+    #[inline(always)]
+    fn outermost_8(self, x: &mut [S::U; 8], zeta: impl Fn(usize) -> Factor<S>) {
+        unrolled(
+            2,
+            #[inline(always)]
+            |odd| {
+                let mut four = *x;
+                unrolled(
+                    4,
+                    #[inline(always)]
+                    |j| four[j] = x[2 * j + odd],
+                );
+                self.outermost(&mut four, 4);
+                unrolled(
+                    4,
+                    #[inline(always)]
+                    |j| x[2 * j + odd] = four[j],
+                );
+            },
+        );
+        unrolled(
+            4,
+            #[inline(always)]
+            |block| {
+                let mut two = *x;
+                (two[0], two[1]) = (x[2 * block], x[2 * block + 1]);
+                self.step(
+                    &mut two,
+                    2,
+                    #[inline(always)]
+                    |_| zeta(block),
+                );
+                (x[2 * block], x[2 * block + 1]) = (two[0], two[1]);
+            },
+        );
+    }
+
+    /// As [`Field::inverse_outermost`] for eight words, the inverse of [`Field::outermost_8`], with the inverses of its factors.
+    #[inline(always)]
+    fn inverse_outermost_8(
+        self,
+        x: &mut [S::U; 8],
+        factor: impl Fn(usize) -> Pair<S>,
+        zeta: impl Fn(usize) -> Factor<S>,
+    ) {
+        unrolled(
+            4,
+            #[inline(always)]
+            |block| {
+                let mut two = *x;
+                self.inverse_step(
+                    &mut two,
+                    2,
+                    #[inline(always)]
+                    |j| factor(2 * block + j),
+                );
+                (x[2 * block], x[2 * block + 1]) = (two[0], two[1]);
+            },
+        );
+        unrolled(
+            2,
+            #[inline(always)]
+            |odd| {
+                let (words, mut four) = (*x, *x);
+                self.inverse_outermost(
+                    &mut four,
+                    4,
+                    #[inline(always)]
+                    |j| {
+                        let word = words[2 * j + odd];
+                        if odd == 0 { self.split(word) } else { self.product(word, zeta(j)) }
+                    },
+                );
+                unrolled(
+                    4,
+                    #[inline(always)]
+                    |j| x[2 * j + odd] = four[j],
+                );
+            },
+        );
+    }
+
     /// The last step of the inverse transform, to canonical words; otherwise as [`Field::inverse_step`].
     #[inline(always)]
     fn inverse_outermost(self, x: &mut [S::U; 8], count: usize, factor: impl Fn(usize) -> Pair<S>) {
@@ -653,8 +742,9 @@ fn run_forward<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
     let (far, near) = steps.split_at(far);
     for (index, step) in far.iter().enumerate() {
         match (index, step.radix) {
-            (0, 4) => outermost_pass::<S, 4>(field, step, x),
-            (0, _) => outermost_pass::<S, 2>(field, step, x),
+            (0, 8) => outermost_pass::<S, 8>(field, step, &plan.outermost[0], x),
+            (0, 4) => outermost_pass::<S, 4>(field, step, &plan.outermost[0], x),
+            (0, _) => outermost_pass::<S, 2>(field, step, &plan.outermost[0], x),
             (_, radix) => forward_pass(field, radix, step.distance, &step.factors, x),
         }
     }
@@ -756,12 +846,22 @@ fn store<S: Simd, const COUNT: usize>(s: S, rows: &mut [&mut [u64]; COUNT], i: u
 
 /// The first pass over memory.
 #[inline(always)]
-fn outermost_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, x: &mut [u64]) {
+fn outermost_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, zeta: &[u64], x: &mut [u64]) {
     let (s, h) = (field.s, step.distance);
+    // Checked once.
+    let zeta = &zeta[..4 * BROADCAST];
     let mut rows = rows::<COUNT>(x, h);
     for i in (0..h).step_by(S::LANES) {
         let mut v = load(s, &rows, i);
-        field.outermost(&mut v, COUNT);
+        if COUNT == 8 {
+            field.outermost_8(
+                &mut v,
+                #[inline(always)]
+                |block| broadcast(s, zeta, block),
+            );
+        } else {
+            field.outermost(&mut v, COUNT);
+        }
         store(s, &mut rows, i, &v);
     }
 }
@@ -812,14 +912,14 @@ fn run_inverse<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
             inverse_square(field, inner, x);
         }
         for step in near.iter().rev() {
-            inverse_pass::<S, false>(field, step.radix, step.distance, part(&step.factors, blocks, index), x);
+            inverse_pass::<S, false>(field, step, part(&step.factors, blocks, index), &[], x);
         }
     }
     for (index, step) in far.iter().enumerate().rev() {
         if index == 0 {
-            inverse_pass::<S, true>(field, step.radix, step.distance, &step.factors, x);
+            inverse_pass::<S, true>(field, step, &step.factors, &plan.outermost[1], x);
         } else {
-            inverse_pass::<S, false>(field, step.radix, step.distance, &step.factors, x);
+            inverse_pass::<S, false>(field, step, &step.factors, &[], x);
         }
     }
 }
@@ -862,13 +962,13 @@ fn inverse_square<S: Simd>(field: Field<S>, inner: &[u64], x: &mut [u64]) {
     }
 }
 
-/// As [`forward_pass`], back; the last makes canonical words.
+/// As [`forward_pass`], back; the last makes canonical words, and needs zeta of [`Field::inverse_outermost_8`].
 #[inline(always)]
-fn inverse_pass<S: Simd, const LAST: bool>(field: Field<S>, radix: usize, h: usize, factors: &[u64], x: &mut [u64]) {
-    match radix {
-        8 => inverse_pass_of::<S, 8, LAST>(field, h, factors, x),
-        4 => inverse_pass_of::<S, 4, LAST>(field, h, factors, x),
-        _ => inverse_pass_of::<S, 2, LAST>(field, h, factors, x),
+fn inverse_pass<S: Simd, const LAST: bool>(field: Field<S>, step: &Step, factors: &[u64], zeta: &[u64], x: &mut [u64]) {
+    match step.radix {
+        8 => inverse_pass_of::<S, 8, LAST>(field, step.distance, factors, zeta, x),
+        4 => inverse_pass_of::<S, 4, LAST>(field, step.distance, factors, zeta, x),
+        _ => inverse_pass_of::<S, 2, LAST>(field, step.distance, factors, zeta, x),
     }
 }
 
@@ -877,9 +977,12 @@ fn inverse_pass_of<S: Simd, const COUNT: usize, const LAST: bool>(
     field: Field<S>,
     h: usize,
     factors: &[u64],
+    zeta: &[u64],
     x: &mut [u64],
 ) {
     let s = field.s;
+    // Checked once.
+    let zeta = &zeta[..if LAST { 4 * BROADCAST } else { 0 }];
     let blocks = x.len() / (COUNT * h);
     let multiplied = factors.len() / (blocks * COUNT * BROADCAST);
     let factors = factors.chunks_exact(multiplied * COUNT * BROADCAST);
@@ -892,6 +995,7 @@ fn inverse_pass_of<S: Simd, const COUNT: usize, const LAST: bool>(
                 i,
                 #[inline(always)]
                 |_, word| field.split(word),
+                zeta,
                 &mut rows,
             );
         }
@@ -904,6 +1008,7 @@ fn inverse_pass_of<S: Simd, const COUNT: usize, const LAST: bool>(
                     i,
                     #[inline(always)]
                     |j, word| field.product(word, broadcast(s, factors, j)),
+                    zeta,
                     &mut rows,
                 );
             }
@@ -917,12 +1022,21 @@ fn inverse_vectors<S: Simd, const COUNT: usize, const LAST: bool>(
     field: Field<S>,
     i: usize,
     factor: impl Fn(usize, S::U) -> Pair<S>,
+    zeta: &[u64],
     rows: &mut [&mut [u64]; COUNT],
 ) {
     let s = field.s;
     let words = load(s, rows, i);
     let mut v = words;
-    if LAST {
+    if LAST && COUNT == 8 {
+        field.inverse_outermost_8(
+            &mut v,
+            #[inline(always)]
+            |j| factor(j, words[j]),
+            #[inline(always)]
+            |block| broadcast(s, zeta, block),
+        );
+    } else if LAST {
         field.inverse_outermost(
             &mut v,
             COUNT,
@@ -995,8 +1109,9 @@ mod tests {
     fn factors_are_within_the_bound_of_products() {
         for (lanes, log2) in [4, 8].into_iter().flat_map(|lanes| (7..=16).map(move |log2| (lanes, log2))) {
             let plan = GoldilocksPlan::new(1 << log2, lanes);
-            for step in plan.forward.steps.iter().chain(&plan.inverse.steps) {
-                for factor in step.factors.as_chunks::<BROADCAST>().0 {
+            let steps = plan.forward.steps.iter().chain(&plan.inverse.steps).map(|step| &step.factors);
+            for factors in steps.chain(&plan.outermost) {
+                for factor in factors.as_chunks::<BROADCAST>().0 {
                     assert!(fits(factor.map(|limb| limb as i32)), "{lanes} lanes, N = 2^{log2}: {factor:x?}");
                 }
             }

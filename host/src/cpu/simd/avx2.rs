@@ -259,6 +259,10 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_min_epu32(a, b))
     }
     #[inline(always)]
+    fn max_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm256_max_epu32(a, b))
+    }
+    #[inline(always)]
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
         self.add_u(a, self.and_u(c, self.below(x, y)))
     }

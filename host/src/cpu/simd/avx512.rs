@@ -49,6 +49,25 @@ fn settle_with_avx512(a: &mut [__m512d; 8], b: &mut [__m512d; 8]) {
     }
 }
 
+/// Products of the low 32 bits. For the intrinsic the compiler would take a 64-bit product, which is three, or a difference,
+/// where it knows a factor's upper half or the factor.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw")]
+fn multiply_with_avx512(a: __m512i, b: __m512i) -> __m512i {
+    let product;
+    // SAFETY: one instruction, which reads and writes only its registers.
+    unsafe {
+        asm!(
+            "vpmuludq {}, {}, {}",
+            lateout(zmm_reg) product,
+            in(zmm_reg) a,
+            in(zmm_reg) b,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    product
+}
+
 /// Evaluates intrinsics.
 macro_rules! intrinsic {
     ($e:expr) => {{
@@ -248,6 +267,11 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_mask_shuffle_epi32::<_MM_PERM_CCAA>(a, 0xAAAA, b))
     }
     #[inline(always)]
+    fn add_upper_times_ones(self, a: Self::U, b: Self::U) -> Self::U {
+        let ones = self.splat_u(0xFFFF_FFFF);
+        intrinsic!(_mm512_add_epi64(a, multiply_with_avx512(_mm512_srli_epi64::<32>(b), ones)))
+    }
+    #[inline(always)]
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
         intrinsic!(_mm512_mul_epu32(a, b))
     }
@@ -262,6 +286,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn min_halves(self, a: Self::U, b: Self::U) -> Self::U {
         intrinsic!(_mm512_min_epu32(a, b))
+    }
+    #[inline(always)]
+    fn max_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        intrinsic!(_mm512_max_epu32(a, b))
     }
     #[inline(always)]
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {

@@ -116,6 +116,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sar_u(self, a: Self::U, count: u32) -> Self::U;
     /// The low 32 bits of `a` below the low 32 bits of `b`.
     fn low_halves(self, a: Self::U, b: Self::U) -> Self::U;
+    /// `a + h (2^32 - 1)`, h being the upper half of b.
+    #[inline(always)]
+    fn add_upper_times_ones(self, a: Self::U, b: Self::U) -> Self::U {
+        // As a difference: multiplying takes fewer operations, but longer.
+        self.add_u(self.sub_u(a, self.shr_u(b, 32)), self.and_u(b, self.splat_u(0xFFFF_FFFF << 32)))
+    }
     /// Products of the low 32 bits.
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// Products of the low 32 bits, signed.
@@ -124,6 +130,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn min_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// The smaller of the lower and of the upper 32 bits, unsigned.
     fn min_halves(self, a: Self::U, b: Self::U) -> Self::U;
+    /// The larger of the lower and of the upper 32 bits, unsigned.
+    fn max_halves(self, a: Self::U, b: Self::U) -> Self::U;
     /// `a + c` in lanes where `x < y` unsigned, else `a`.
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U;
     /// `a - c` in lanes where `x < y` unsigned, else `a`.

@@ -227,6 +227,10 @@ impl Simd for Portable {
         map2(a, b, |a, b| (a & 0xFFFF_FFFF).min(b & 0xFFFF_FFFF) | (a >> 32).min(b >> 32) << 32)
     }
     #[inline(always)]
+    fn max_halves(self, a: Self::U, b: Self::U) -> Self::U {
+        map2(a, b, |a, b| (a & 0xFFFF_FFFF).max(b & 0xFFFF_FFFF) | (a >> 32).max(b >> 32) << 32)
+    }
+    #[inline(always)]
     fn add_if_below(self, a: Self::U, c: Self::U, x: Self::U, y: Self::U) -> Self::U {
         std::array::from_fn(|i| if x[i] < y[i] { a[i].wrapping_add(c[i]) } else { a[i] })
     }
