@@ -2,8 +2,9 @@
 //!
 //! A step splits `X^(rh) - c` into r = 2, 4 or 8 factors as `fft` does: products by the powers of `zeta = c^(1/r)`, then a
 //! transform of r words with roots that are powers of two (8th roots: 2^24), which costs shifts only. So a word meets one
-//! general product in three levels. The first step has r = 4 or 2, where zeta itself is a power of two, 2^24 or 2^48, or where
-//! levels go by three a step of each, in registers. The inverse puts off the products of a step to the start of the next, so that both directions multiply first.
+//! general product in three levels. The first step has r = 4 or 2, where zeta itself is a power of two, 2^24 or 2^48; where
+//! all levels go by three, one of 4 and one of 2 are taken together, in registers. The inverse puts off the products of a
+//! step to the start of the next, so that both directions multiply first.
 //!
 //! # Numbers
 //! Between steps a residue is a signed word a, `-2^63 <= a < 2^63 - 2^31`. Within a step it is a pair of signed limbs,
