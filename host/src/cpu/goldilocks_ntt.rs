@@ -214,7 +214,7 @@ fn radices(degree: usize) -> Vec<usize> {
         // Three levels at a time, if need be two first, but never leave a single one.
         let levels = match left {
             4 => 2,
-            _ if radices.is_empty() && left % 3 != 0 => left.min(2),
+            _ if radices.is_empty() && !left.is_multiple_of(3) => left.min(2),
             _ => left.min(3),
         };
         left -= levels;
