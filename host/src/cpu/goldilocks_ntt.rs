@@ -3,13 +3,13 @@
 //! A step splits `X^(rh) - c` into r = 2, 4 or 8 factors as `fft` does: products by the powers of `zeta = c^(1/r)`, then a
 //! transform of r words with roots that are powers of two (8th roots: 2^24), which costs shifts only. So a word meets one
 //! general product in three levels. The first step has r = 4 or 2, where zeta itself is a power of two, 2^24 or 2^48; where
-//! all levels go by three, one of 4 and one of 2 are taken together, in registers. The inverse puts off the products of a
-//! step to the start of the next, so that both directions multiply first.
+//! all levels go by three, one of 4 and one of 2 are taken together, in registers, and zeta of the second is 2^12, 2^36, 2^60 or
+//! 2^84. The inverse puts off the products of a step to the start of the next, so that both directions multiply first.
 //!
 //! # Numbers
-//! Between steps a residue is a signed word a, `-2^63 <= a < 2^63 - 2^31`. Within a step it is a pair of signed limbs,
-//! `lo + hi 2^32`, whose sums need no carries; `2^64 = 2^32 - 1` and `2^96 = -1` turn powers of two into shifts by 8, 16
-//! or 24 bits and exchanges of limbs.
+//! Between steps a residue is a signed word a, `-2^63 <= a < 2^63 - 2^31`, with 2^63 added where unsigned words compare as quickly
+//! (that saves an addition a join). Within a step it is a pair of signed limbs, `lo + hi 2^32`, whose sums need no carries;
+//! `2^64 = 2^32 - 1` and `2^96 = -1` turn powers of two into shifts by 24 bits or less and exchanges of limbs.
 //!
 //! - *Product.* Let `a = a0 + a1 2^32`, limbs in `[-2^31, 2^31)`, a0 not negative if a1 is -2^31, and let u and v be such
 //!   limbs of w and `w 2^32`. Of every factor, `low = a0 u0 + a1 v0` is at most 2^63 - 2^31 in magnitude,
@@ -20,12 +20,14 @@
 //!   limb and `[0, 2^33)` in the upper.
 //! - *Transform.* Other words enter it with limbs in `[-2^31, 2^32)`: so differences in the first level are at most
 //!   `5 2^31` in magnitude, sums `8 2^31`. Differences shifted by 24 bits, and a sum of their limbs shifted by 8 bits, make
-//!   that at most `1.25 2^57 + 2^43` before the last level, which adds less than 2^53. All stay below 2^58.
+//!   that at most `1.25 2^57 + 2^43` before the last level, which adds less than 2^53. All stay below 2^58. In the second step
+//!   of the first pass, shifts of at most 20 bits act on limbs or sums of two, below 2^35: at most 2^55. Back, they carry as
+//!   products do.
 //! - *Joining.* The constant `2^27 (1, 2^32 - 1) - 2^29 (2^32, -1)`, zero mod p, is added (to word 0 before a transform,
 //!   from where it reaches every result): hi lies in `[0, 2^60)`, lo within 2^58 + 2^27 of -2^61. With
 //!   `h = floor((hi + 2^31) / 2^32)` the value is `t + (lo + h (2^32 - 1))`, t being the low half of hi, signed, times
 //!   2^32. The sum in parentheses lies in `(-2^62, 0)` and t below 2^63 - 2^31, so only a wrap below -2^63 has to be put
-//!   right, by 2^32 - 1.
+//!   right, by 2^32 - 1. The 2^31 that round are in the constant.
 
 use super::goldilocks::{EPSILON, NttTables, P, ROOT_2_32, mul, pow};
 use super::simd::{Kernel, Simd, Task};
@@ -128,8 +130,8 @@ fn plan(kernel: Kernel, degree: usize) -> &'static Plan {
 #[derive(Clone, Debug)]
 struct GoldilocksPlan {
     degree: usize,
-    /// zeta of the four blocks of [`Field::outermost_8`], and of its inverse: broadcast factors.
-    outermost: [Vec<u64>; 2],
+    /// The factors of [`Field::outermost_8`] and of its inverse.
+    outermost: [[u64; BROADCAST]; 2],
     forward: Forward,
     inverse: Inverse,
 }
@@ -281,8 +283,8 @@ impl GoldilocksPlan {
                 }
             }
         }
-        let outermost = [psi, psi_inverse]
-            .map(|psi| (0..4).flat_map(|block| broadcast_words(power(psi, degree, 2, block, 2, 1))).collect());
+        let outermost =
+            [(psi, 1), (psi_inverse, 2)].map(|(psi, block)| broadcast_words(power(psi, degree, 2, block, 2, 1)));
         let (forward, inverse) = (Forward { steps, inner: forward }, Inverse { inner: inverse, steps: back });
         Self { degree, outermost, forward, inverse }
     }
@@ -345,9 +347,12 @@ type Pair<S> = (<S as Simd>::U, <S as Simd>::U);
 #[derive(Clone, Copy)]
 struct Field<S: Simd> {
     s: S,
+    /// Half the unit of the upper limb, less the offset of words.
     half: S::U,
     epsilon: S::U,
     bias: Pair<S>,
+    /// The bias for limbs as [`Field::offset_split`] leaves them.
+    split_bias: Pair<S>,
 }
 
 /// Calls `f` with 0 to `count - 1`; 2, 4 or 8. Compilers do not unroll all loops this long, and without that the words of a
@@ -371,21 +376,40 @@ fn unrolled(count: usize, mut f: impl FnMut(usize)) {
 impl<S: Simd> Field<S> {
     #[inline(always)]
     fn new(s: S) -> Self {
-        let epsilon = s.splat_u(EPSILON);
-        let bias = (s.splat_u((1u64 << 27).wrapping_sub(1 << 61)), s.splat_u((EPSILON << 27) + (1 << 29)));
-        Self { s, half: s.splat_u(1 << 31), epsilon, bias }
+        let half = 1 << 31;
+        let (low, high) = ((1u64 << 27).wrapping_sub(1 << 61), (EPSILON << 27) + (1 << 29) + half);
+        let bias = |high| (s.splat_u(low), s.splat_u(high));
+        Self {
+            s,
+            half: s.splat_u(half.wrapping_sub(Self::OFFSET)),
+            epsilon: s.splat_u(EPSILON),
+            bias: bias(high),
+            split_bias: bias(high - (Self::OFFSET >> 32)),
+        }
     }
 
-    /// The canonical word of a signed one.
+    /// What words between steps have added to them: nothing, or what makes signed words unsigned ones.
+    const OFFSET: u64 = if S::COMPARES_UNSIGNED { 1 << 63 } else { 0 };
+
+    /// The canonical word of one between steps.
     #[inline(always)]
     fn canonical(self, a: S::U) -> S::U {
         let s = self.s;
+        let a = if S::COMPARES_UNSIGNED { s.sub_u(a, s.splat_u(Self::OFFSET)) } else { a };
         s.sub_if_less(a, s.splat_u(P.wrapping_neg()), a, s.splat_u(0))
     }
 
     #[inline(always)]
     fn split(self, a: S::U) -> Pair<S> {
-        (self.s.and_u(a, self.epsilon), self.s.sar_u(a, 32))
+        let (low, high) = self.offset_split(a);
+        (low, if S::COMPARES_UNSIGNED { self.s.sub_u(high, self.s.splat_u(Self::OFFSET >> 32)) } else { high })
+    }
+
+    /// The limbs of a word, the upper one with the offset.
+    #[inline(always)]
+    fn offset_split(self, a: S::U) -> Pair<S> {
+        let s = self.s;
+        (s.and_u(a, self.epsilon), if S::COMPARES_UNSIGNED { s.shr_u(a, 32) } else { s.sar_u(a, 32) })
     }
 
     #[inline(always)]
@@ -399,6 +423,13 @@ impl<S: Simd> Field<S> {
         let a_high = s.shr_u(s.add_u(a, self.half), 32);
         let low = s.add_u(s.mul32_i(a, w[0]), s.mul32_i(a_high, w[2]));
         let high = s.add_u(s.mul32_i(a, w[1]), s.mul32_i(a_high, w[3]));
+        self.carried(low, high)
+    }
+
+    /// Limbs that may enter a transform, of the sums of a product or smaller ones.
+    #[inline(always)]
+    fn carried(self, low: S::U, high: S::U) -> Pair<S> {
+        let s = self.s;
         let lift = |x, by| if S::SHIFTS_SIGNED { x } else { s.add_u(x, s.splat_u(by)) };
         let shift = |x| if S::SHIFTS_SIGNED { s.sar_u(x, 32) } else { s.shr_u(x, 32) };
         let low = lift(low, LIFT[0]);
@@ -417,11 +448,17 @@ impl<S: Simd> Field<S> {
     #[inline(always)]
     fn join(self, (low, high): Pair<S>) -> S::U {
         let s = self.s;
-        let carried = s.add_u(high, self.half);
-        let less = s.add_upper_times_ones(low, carried);
-        let digit = s.shl_u(high, 32);
-        let sum = s.add_u(digit, less);
-        s.sub_if_less(sum, self.epsilon, digit, sum)
+        // The bias rounds: high has half a unit too much for its digit, which makes that unsigned.
+        let less = s.add_upper_times_ones(low, high);
+        if S::COMPARES_UNSIGNED {
+            let digit = s.shl_u(high, 32);
+            let sum = s.add_u(digit, less);
+            s.sub_if_below(sum, self.epsilon, digit, sum)
+        } else {
+            let digit = s.shl_u(s.sub_u(high, self.half), 32);
+            let sum = s.add_u(digit, less);
+            s.sub_if_less(sum, self.epsilon, digit, sum)
+        }
     }
 
     #[inline(always)]
@@ -550,7 +587,11 @@ impl<S: Simd> Field<S> {
             count,
             #[inline(always)]
             |j| {
-                pairs[j] = if j == 0 { self.biased(self.split(x[0])) } else { self.product(x[j], factor(j - 1)) };
+                pairs[j] = if j == 0 {
+                    self.add(self.offset_split(x[0]), self.split_bias)
+                } else {
+                    self.product(x[j], factor(j - 1))
+                };
             },
         );
         self.dft(&mut pairs, count);
@@ -599,9 +640,11 @@ impl<S: Simd> Field<S> {
         self.join_all(x, &pairs, count);
     }
 
-    /// As [`Field::outermost`] for eight words: a step of four, then one of two, whose factors are zeta of four blocks.
+    /// As [`Field::outermost`] for eight words: a step of four, then one of two, with zeta 2^12, 2^60, 2^36 and 2^84 for its
+    /// blocks. A shift by 60 would leave limbs too large: there zeta is a factor.
     #[inline(always)]
-    fn outermost_8(self, x: &mut [S::U; 8], zeta: impl Fn(usize) -> Factor<S>) {
+    fn outermost_8(self, x: &mut [S::U; 8], zeta: Factor<S>) {
+        let s = self.s;
         unrolled(
             2,
             #[inline(always)]
@@ -624,54 +667,67 @@ impl<S: Simd> Field<S> {
             4,
             #[inline(always)]
             |block| {
-                let mut two = *x;
-                (two[0], two[1]) = (x[2 * block], x[2 * block + 1]);
-                self.step(
-                    &mut two,
-                    2,
-                    #[inline(always)]
-                    |_| zeta(block),
-                );
-                (x[2 * block], x[2 * block + 1]) = (two[0], two[1]);
+                let a = self.add(self.offset_split(x[2 * block]), self.split_bias);
+                let b = x[2 * block + 1];
+                let [sum, difference] = if block == 1 {
+                    let b = self.product(b, zeta);
+                    [self.add(a, b), self.sub(a, b)]
+                } else {
+                    let (low, high) = self.split(b);
+                    if block == 0 {
+                        let b = (s.shl_u(low, 12), s.shl_u(high, 12));
+                        [self.add(a, b), self.sub(a, b)]
+                    } else {
+                        // By 36 and by 84, the low limb negated.
+                        let both = s.add_u(low, high);
+                        let b = if block == 2 {
+                            (s.shl_u(high, 4), s.shl_u(both, 4))
+                        } else {
+                            (s.shl_u(both, 20), s.shl_u(low, 20))
+                        };
+                        [self.add_mixed(a, b), self.sub_mixed(a, b)]
+                    }
+                };
+                (x[2 * block], x[2 * block + 1]) = (self.join(sum), self.join(difference));
             },
         );
     }
 
-    /// As [`Field::inverse_outermost`] for eight words, the inverse of [`Field::outermost_8`], with the inverses of its factors.
+    /// As [`Field::inverse_outermost`] for eight words, the inverse of [`Field::outermost_8`], with the inverse of its factor
+    /// for the block whose shift would be by 60.
     #[inline(always)]
-    fn inverse_outermost_8(
-        self,
-        x: &mut [S::U; 8],
-        factor: impl Fn(usize) -> Pair<S>,
-        zeta: impl Fn(usize) -> Factor<S>,
-    ) {
+    fn inverse_outermost_8(self, x: &mut [S::U; 8], factor: impl Fn(usize) -> Pair<S>, zeta: Factor<S>) {
+        let s = self.s;
+        let mut turned = [self.bias; 4];
         unrolled(
             4,
             #[inline(always)]
             |block| {
-                let mut two = *x;
-                self.inverse_step(
-                    &mut two,
-                    2,
-                    #[inline(always)]
-                    |j| factor(2 * block + j),
-                );
-                (x[2 * block], x[2 * block + 1]) = (two[0], two[1]);
+                let (a, b) = (factor(2 * block), factor(2 * block + 1));
+                x[2 * block] = self.join(self.biased(self.add(a, b)));
+                // 2^-12 = -2^84, 2^-60 = -2^36, 2^-84 = -2^12: differences are taken the other way round.
+                let (low, high) = self.sub(b, a);
+                turned[block] = match block {
+                    0 => {
+                        let minus_both = s.add_u(s.sub_u(a.0, b.0), s.sub_u(a.1, b.1));
+                        self.carried(s.shl_u(minus_both, 20), s.shl_u(low, 20))
+                    }
+                    1 => self.carried(s.shl_u(s.sub_u(a.1, b.1), 4), s.shl_u(s.add_u(low, high), 4)),
+                    2 => self.product(self.join(self.biased(self.sub(a, b))), zeta),
+                    _ => self.carried(s.shl_u(low, 12), s.shl_u(high, 12)),
+                };
             },
         );
         unrolled(
             2,
             #[inline(always)]
             |odd| {
-                let (words, mut four) = (*x, *x);
+                let mut four = *x;
                 self.inverse_outermost(
                     &mut four,
                     4,
                     #[inline(always)]
-                    |j| {
-                        let word = words[2 * j + odd];
-                        if odd == 0 { self.split(word) } else { self.product(word, zeta(j)) }
-                    },
+                    |j| if odd == 0 { self.split(x[2 * j]) } else { turned[j] },
                 );
                 unrolled(
                     4,
@@ -779,7 +835,7 @@ fn forward_square<S: Simd>(field: Field<S>, outer: &[u64], inner: &[u64], x: &mu
     // Checked once.
     let (outer, inner) = (&outer[..(SIDE - 1) * BROADCAST], &inner[..2 * (SIDE - 1) * SIDE]);
     let x = &mut x[..SQUARE];
-    let mut square = [[field.half; SIDE]; 2];
+    let mut square = [[field.epsilon; SIDE]; 2];
     for (i, v) in square.iter_mut().take(halves).enumerate() {
         for row in 0..SIDE {
             v[row] = s.load_u(x, row * SIDE + i * S::LANES);
@@ -847,19 +903,13 @@ fn store<S: Simd, const COUNT: usize>(s: S, rows: &mut [&mut [u64]; COUNT], i: u
 
 /// The first pass over memory.
 #[inline(always)]
-fn outermost_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, zeta: &[u64], x: &mut [u64]) {
+fn outermost_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, zeta: &[u64; BROADCAST], x: &mut [u64]) {
     let (s, h) = (field.s, step.distance);
-    // Checked once.
-    let zeta = &zeta[..4 * BROADCAST];
     let mut rows = rows::<COUNT>(x, h);
     for i in (0..h).step_by(S::LANES) {
         let mut v = load(s, &rows, i);
         if COUNT == 8 {
-            field.outermost_8(
-                &mut v,
-                #[inline(always)]
-                |block| broadcast(s, zeta, block),
-            );
+            field.outermost_8(&mut v, broadcast(s, zeta, 0));
         } else {
             field.outermost(&mut v, COUNT);
         }
@@ -913,14 +963,14 @@ fn run_inverse<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
             inverse_square(field, inner, x);
         }
         for step in near.iter().rev() {
-            inverse_pass::<S, false>(field, step, part(&step.factors, blocks, index), &[], x);
+            inverse_pass::<S, false>(field, step, part(&step.factors, blocks, index), &plan.outermost[1], x);
         }
     }
     for (index, step) in far.iter().enumerate().rev() {
         if index == 0 {
             inverse_pass::<S, true>(field, step, &step.factors, &plan.outermost[1], x);
         } else {
-            inverse_pass::<S, false>(field, step, &step.factors, &[], x);
+            inverse_pass::<S, false>(field, step, &step.factors, &plan.outermost[1], x);
         }
     }
 }
@@ -932,7 +982,7 @@ fn inverse_square<S: Simd>(field: Field<S>, inner: &[u64], x: &mut [u64]) {
     let halves = SIDE / S::LANES;
     // Checked once.
     let (inner, x) = (&inner[..2 * SQUARE], &mut x[..SQUARE]);
-    let mut square = [[field.half; SIDE]; 2];
+    let mut square = [[field.epsilon; SIDE]; 2];
     for (i, v) in square.iter_mut().take(halves).enumerate() {
         for row in 0..SIDE {
             v[row] = s.load_u(x, row * SIDE + i * S::LANES);
@@ -965,7 +1015,13 @@ fn inverse_square<S: Simd>(field: Field<S>, inner: &[u64], x: &mut [u64]) {
 
 /// As [`forward_pass`], back; the last makes canonical words, and needs zeta of [`Field::inverse_outermost_8`].
 #[inline(always)]
-fn inverse_pass<S: Simd, const LAST: bool>(field: Field<S>, step: &Step, factors: &[u64], zeta: &[u64], x: &mut [u64]) {
+fn inverse_pass<S: Simd, const LAST: bool>(
+    field: Field<S>,
+    step: &Step,
+    factors: &[u64],
+    zeta: &[u64; BROADCAST],
+    x: &mut [u64],
+) {
     match step.radix {
         8 => inverse_pass_of::<S, 8, LAST>(field, step.distance, factors, zeta, x),
         4 => inverse_pass_of::<S, 4, LAST>(field, step.distance, factors, zeta, x),
@@ -978,12 +1034,10 @@ fn inverse_pass_of<S: Simd, const COUNT: usize, const LAST: bool>(
     field: Field<S>,
     h: usize,
     factors: &[u64],
-    zeta: &[u64],
+    zeta: &[u64; BROADCAST],
     x: &mut [u64],
 ) {
     let s = field.s;
-    // Checked once.
-    let zeta = &zeta[..if LAST { 4 * BROADCAST } else { 0 }];
     let blocks = x.len() / (COUNT * h);
     let multiplied = factors.len() / (blocks * COUNT * BROADCAST);
     let factors = factors.chunks_exact(multiplied * COUNT * BROADCAST);
@@ -1023,7 +1077,7 @@ fn inverse_vectors<S: Simd, const COUNT: usize, const LAST: bool>(
     field: Field<S>,
     i: usize,
     factor: impl Fn(usize, S::U) -> Pair<S>,
-    zeta: &[u64],
+    zeta: &[u64; BROADCAST],
     rows: &mut [&mut [u64]; COUNT],
 ) {
     let s = field.s;
@@ -1034,8 +1088,7 @@ fn inverse_vectors<S: Simd, const COUNT: usize, const LAST: bool>(
             &mut v,
             #[inline(always)]
             |j| factor(j, words[j]),
-            #[inline(always)]
-            |block| broadcast(s, zeta, block),
+            broadcast(s, zeta, 0),
         );
     } else if LAST {
         field.inverse_outermost(
@@ -1110,8 +1163,8 @@ mod tests {
     fn factors_are_within_the_bound_of_products() {
         for (lanes, log2) in [4, 8].into_iter().flat_map(|lanes| (7..=16).map(move |log2| (lanes, log2))) {
             let plan = GoldilocksPlan::new(1 << log2, lanes);
-            let steps = plan.forward.steps.iter().chain(&plan.inverse.steps).map(|step| &step.factors);
-            for factors in steps.chain(&plan.outermost) {
+            let steps = plan.forward.steps.iter().chain(&plan.inverse.steps).map(|step| &step.factors[..]);
+            for factors in steps.chain(plan.outermost.iter().map(|factor| &factor[..])) {
                 for factor in factors.as_chunks::<BROADCAST>().0 {
                     assert!(fits(factor.map(|limb| limb as i32)), "{lanes} lanes, N = 2^{log2}: {factor:x?}");
                 }
@@ -1143,7 +1196,7 @@ mod tests {
             let w = broadcast(s, &broadcast_words(factor), 0);
             let mut results = Vec::new();
             for i in (0..signed.len()).step_by(S::LANES) {
-                let a = s.load_u(signed, i);
+                let a = s.add_u(s.load_u(signed, i), s.splat_u(Field::<S>::OFFSET));
                 let packed = vector_words(&canonical[i..i + S::LANES]);
                 let zero = (s.splat_u(0), s.splat_u(0));
                 let join = |pair| field.canonical(field.join(field.biased(pair)));

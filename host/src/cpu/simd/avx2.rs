@@ -74,6 +74,7 @@ impl Avx2 {
 impl Simd for Avx2 {
     const LANES: usize = 4;
     const SHIFTS_SIGNED: bool = false;
+    const COMPARES_UNSIGNED: bool = false;
     type F = __m256d;
     type U = __m256i;
 

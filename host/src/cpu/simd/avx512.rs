@@ -124,6 +124,7 @@ fn transpose8(r: &mut [__m512d; 8]) {
 impl Simd for Avx512 {
     const LANES: usize = 8;
     const SHIFTS_SIGNED: bool = true;
+    const COMPARES_UNSIGNED: bool = true;
     type F = __m512d;
     type U = __m512i;
 

@@ -37,6 +37,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether `sar_u` takes no more operations than `shr_u`.
     const SHIFTS_SIGNED: bool;
+    /// Whether `sub_if_below` takes no more operations than `sub_if_less`.
+    const COMPARES_UNSIGNED: bool;
     /// `LANES` doubles.
     type F: Copy;
     /// `LANES` words.

@@ -52,6 +52,7 @@ fn baseline_madd16(c: [u64; 2], a: [u64; 2], b: [u64; 2]) -> [u64; 2] {
 impl Simd for Portable {
     const LANES: usize = 4;
     const SHIFTS_SIGNED: bool = true;
+    const COMPARES_UNSIGNED: bool = true;
     type F = [f64; 4];
     type U = [u64; 4];
 
