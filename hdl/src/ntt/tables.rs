@@ -113,13 +113,17 @@ fn taps(exponents: &[i64]) -> usize {
     exponents.iter().collect::<BTreeSet<_>>().len()
 }
 
-/// Shares the factors of a stage's blocks between both operands: for each block an f, so that `2^f (a + 2^e b)` is
-/// computed as `2^f a + 2^(f + e) b`.
+/// Shares the factors of a stage's blocks between both words of a butterfly: for each block an f, so that `2^f (a + 2^e b)`
+/// is computed as `2^f a + 2^(f + e) b`, or `2^f (a + b)` and `2^(f + e) (a - b)` take the place of `a + b` and
+/// `2^e (a - b)`.
 ///
-/// A lane whose first operands come in other beats than the second ones chooses among all f and all f + e. With f = 0 that
+/// A lane whose first words come in other beats than the second ones chooses among all f and all f + e. With f = 0 that
 /// are n + 1 exponents for n blocks; split like the digits of a number, a high digit in f and a low one in f + e, it is
-/// about 2 sqrt(n): 8 instead of 17 for 16 blocks.
-fn balance(exponents: &[i64]) -> Vec<i64> {
+/// about 2 sqrt(n): 8 instead of 17 for 16 blocks. Within a beat no lane has both, and f is 0.
+fn balance(exponents: &[i64], across_beats: bool) -> Vec<i64> {
+    if !across_beats {
+        return vec![0; exponents.len()];
+    }
     let mut sorted = exponents.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -231,13 +235,13 @@ impl Plan {
         vec![RowPlan::Select { exponents }, RowPlan::Fixed { stride: half, exponents: vec![0; lanes / 2] }]
     }
 
-    /// The rows of a stage `(a, b) -> (a + b, (a - b) * 2^e)`; `e(position of b)`.
+    /// The rows of a stage `(a, b) -> (2^e(a) (a + b), 2^e(b) (a - b))`, by position; within a beat e(a) is 0.
     fn butterfly_then_shift(
         (pace, lanes, degree): (Pace, usize, usize),
         half: usize,
         e: impl Fn(usize) -> i64,
     ) -> Vec<RowPlan> {
-        let exponents = Self::by_lane(lanes, degree, |p| if p & half != 0 { e(p).rem_euclid(192) } else { 0 });
+        let exponents = Self::by_lane(lanes, degree, |p| e(p).rem_euclid(192));
         let butterfly = if half >= lanes {
             RowPlan::Sdf { depth: half / lanes }
         } else if pace == Pace::Fast {
@@ -257,7 +261,7 @@ impl Plan {
         for s in 1..=NEGACYCLIC_STAGES {
             let half = degree >> s;
             let exponents: Vec<i64> = (0..degree / (2 * half)).map(|block| roots.exponent(s, block)).collect();
-            let share = if half >= lanes { balance(&exponents) } else { vec![0; exponents.len()] };
+            let share = balance(&exponents, half >= lanes);
             before.extend(Self::shift_then_butterfly(size, half, |p| {
                 let block = p / (2 * half);
                 share[block] + if p & half != 0 { exponents[block] } else { 0 }
@@ -298,15 +302,26 @@ impl Plan {
                 pending[p + half] = pending[p] - roots.exponent(s, p / (2 * half));
             }
         }
+        let mut after = vec![];
+        for s in (1..=NEGACYCLIC_STAGES).rev() {
+            let half = degree >> s;
+            let exponents: Vec<i64> =
+                (0..degree / (2 * half)).map(|block| (-roots.exponent(s, block)).rem_euclid(192)).collect();
+            let share = balance(&exponents, half >= lanes);
+            after.extend(Self::butterfly_then_shift(size, half, |p| {
+                let block = p / (2 * half);
+                share[block] + if p & half != 0 { exponents[block] } else { 0 }
+            }));
+            // The product's constants take away ahead of the stage what its words have too much behind it.
+            for (p, pending) in pending.iter_mut().enumerate() {
+                *pending -= share[p / (2 * half)];
+            }
+        }
         let scale = field::inv(degree as u64);
         let factor = |p: usize| {
             let power = field::pow(2, pending[p].rem_euclid(192) as u64);
             field::mul(field::mul(field::inv(roots.twist(p)), scale), power)
         };
-        let after = (1..=NEGACYCLIC_STAGES).rev().flat_map(|s| {
-            let half = degree >> s;
-            Self::butterfly_then_shift(size, half, |p| -roots.exponent(s, p / (2 * half)))
-        });
         Self {
             transform: Transform::Inverse,
             pace,
@@ -314,7 +329,7 @@ impl Plan {
             degree,
             before,
             factors: Self::by_lane(lanes, degree, factor),
-            after: after.collect(),
+            after,
         }
     }
 }
@@ -438,12 +453,14 @@ mod tests {
 
     #[test]
     fn shares_leave_few_exponents() {
-        let plan = Plan::new(Transform::Forward, 4, 1024);
         let most = |row: &RowPlan| match row {
             RowPlan::Select { exponents } => exponents.iter().map(|list| taps(list)).max(),
             _ => None,
         };
-        assert_eq!(plan.before.iter().filter_map(most).collect::<Vec<_>>(), [2, 3, 4, 6, 8]);
+        let forward = Plan::new(Transform::Forward, 4, 1024);
+        assert_eq!(forward.before.iter().filter_map(most).collect::<Vec<_>>(), [2, 3, 4, 6, 8]);
+        let inverse = Plan::new(Transform::Inverse, 4, 1024);
+        assert_eq!(inverse.after.iter().filter_map(most).collect::<Vec<_>>(), [8, 6, 4, 3, 2]);
     }
 
     #[test]
