@@ -252,6 +252,18 @@ impl Plan {
         vec![butterfly, RowPlan::Select { exponents }]
     }
 
+    /// The exponents of a stage's words, by position, shared between both words of a butterfly; what that multiplies words by
+    /// too much is taken from `pending`.
+    fn shared(half: usize, lanes: usize, exponents: &[i64], pending: &mut [i64]) -> Vec<i64> {
+        let share = balance(exponents, half >= lanes);
+        let shared = pending.iter_mut().enumerate().map(|(p, pending)| {
+            let block = p / (2 * half);
+            *pending -= share[block];
+            share[block] + if p & half != 0 { exponents[block] } else { 0 }
+        });
+        shared.collect()
+    }
+
     fn forward(roots: &Roots, lanes: usize, pace: Pace) -> Self {
         let degree = roots.degree;
         let size = (pace, lanes, degree);
@@ -261,14 +273,8 @@ impl Plan {
         for s in 1..=NEGACYCLIC_STAGES {
             let half = degree >> s;
             let exponents: Vec<i64> = (0..degree / (2 * half)).map(|block| roots.exponent(s, block)).collect();
-            let share = balance(&exponents, half >= lanes);
-            before.extend(Self::shift_then_butterfly(size, half, |p| {
-                let block = p / (2 * half);
-                share[block] + if p & half != 0 { exponents[block] } else { 0 }
-            }));
-            for (p, pending) in pending.iter_mut().enumerate() {
-                *pending -= share[p / (2 * half)];
-            }
+            let shared = Self::shared(half, lanes, &exponents, &mut pending);
+            before.extend(Self::shift_then_butterfly(size, half, |p| shared[p]));
         }
         let factor = |p: usize| field::mul(roots.twist(p), field::pow(2, pending[p].rem_euclid(192) as u64));
         let after = (NEGACYCLIC_STAGES + 1..=roots.stages()).flat_map(|s| {
@@ -307,15 +313,9 @@ impl Plan {
             let half = degree >> s;
             let exponents: Vec<i64> =
                 (0..degree / (2 * half)).map(|block| (-roots.exponent(s, block)).rem_euclid(192)).collect();
-            let share = balance(&exponents, half >= lanes);
-            after.extend(Self::butterfly_then_shift(size, half, |p| {
-                let block = p / (2 * half);
-                share[block] + if p & half != 0 { exponents[block] } else { 0 }
-            }));
             // The product's constants take away ahead of the stage what its words have too much behind it.
-            for (p, pending) in pending.iter_mut().enumerate() {
-                *pending -= share[p / (2 * half)];
-            }
+            let shared = Self::shared(half, lanes, &exponents, &mut pending);
+            after.extend(Self::butterfly_then_shift(size, half, |p| shared[p]));
         }
         let scale = field::inv(degree as u64);
         let factor = |p: usize| {
