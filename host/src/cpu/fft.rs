@@ -342,19 +342,25 @@ fn inverse_step<S: Simd>(s: S, re: &mut [S::F; 8], im: &mut [S::F; 8], factor: i
     }
 }
 
-/// Calls `step` with the block and the number within it of every vector of a run; after each block, `worked`.
+/// Vectors in a part of the work, after which the caller may ask for memory. Parts are small, since what is asked for in a burst
+/// keeps the loads of the next part waiting.
+const PART: usize = 4;
+
+/// Calls `step` with the block and the number within it of every vector of a run; after each part, `worked`.
 #[inline(always)]
 fn for_blocks<S: Simd>(blocks: usize, mut step: impl FnMut(usize, usize), mut worked: impl FnMut()) {
     for block in 0..blocks {
-        for vector in 0..S::LANES {
-            step(block, vector);
+        for first in (0..S::LANES).step_by(PART) {
+            for vector in first..first + PART {
+                step(block, vector);
+            }
+            worked();
         }
-        worked();
     }
 }
 
 /// Transforms the real coefficients `x` to `out`: square i to place `first + i * rows`. `work` is as long as `x`.
-/// `worked` is called evenly while it works: for every square, and for every square over the radix in every pass.
+/// `worked` is called evenly while it works: in every pass for every [`PART`] vectors of a run, and of a square.
 #[inline(always)]
 pub(crate) fn forward<S: Simd>(
     s: S,
@@ -424,6 +430,9 @@ pub(crate) fn forward<S: Simd>(
         s.transpose(&mut re);
         s.transpose(&mut im);
         s.settle(&mut re, &mut im);
+        if lanes > PART {
+            worked();
+        }
         step(
             s,
             &mut re,
@@ -436,9 +445,14 @@ pub(crate) fn forward<S: Simd>(
     }
 }
 
-/// The first of the two parts of the inverse transform, for one square, whose factors are given.
+/// The first of the two parts of the inverse transform, for one square, whose factors are given. `worked` as in [`forward`].
 #[inline(always)]
-pub(crate) fn inverse_square<S: Simd>(s: S, (outer, inner): (&[f64], &[f64]), (re, im): &mut Square<S>) {
+pub(crate) fn inverse_square<S: Simd>(
+    s: S,
+    (outer, inner): (&[f64], &[f64]),
+    (re, im): &mut Square<S>,
+    mut worked: impl FnMut(),
+) {
     let lanes = S::LANES;
     inverse_step(
         s,
@@ -450,6 +464,9 @@ pub(crate) fn inverse_square<S: Simd>(s: S, (outer, inner): (&[f64], &[f64]), (r
     s.transpose(re);
     s.transpose(im);
     s.settle(re, im);
+    if lanes > PART {
+        worked();
+    }
     inverse_step(
         s,
         re,
@@ -457,6 +474,7 @@ pub(crate) fn inverse_square<S: Simd>(s: S, (outer, inner): (&[f64], &[f64]), (r
         #[inline(always)]
         |j| broadcast(s, outer, j),
     );
+    worked();
 }
 
 /// The second part, in place: all passes. `worked` as in [`forward`].
@@ -597,7 +615,7 @@ mod tests {
                 (Blocks::new::<S>(&fa[..]), Blocks::new::<S>(&fb[..]), Blocks::new::<S>(&mut work[..]));
             for (square, factors) in self.plan.square_factors::<S>().enumerate() {
                 let mut x = fa.products::<S, _, 1>(s, square, &fb, square, 1);
-                inverse_square(s, factors, &mut x);
+                inverse_square(s, factors, &mut x, || ());
                 squares.store(s, square, &x);
             }
             inverse_passes(s, self.plan, &mut work, || ());

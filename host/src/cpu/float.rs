@@ -73,9 +73,9 @@ impl SpectralProduct for FloatKey {
         scratch: &mut SpectralScratch,
         first: bool,
     ) {
-        // A step of the default set has 1024 lines, and 576 parts, or 128 with eight lanes.
+        // A step of the default set has 1024 lines, and 576 parts, or 256 with eight lanes.
         match (first, S::LANES) {
-            (true, 8) => self.step_asking::<S, 8>(s, index, exponent, accumulator, scratch),
+            (true, 8) => self.step_asking::<S, 4>(s, index, exponent, accumulator, scratch),
             (true, _) => self.step_asking::<S, 2>(s, index, exponent, accumulator, scratch),
             (false, _) => self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch),
         }

@@ -21,7 +21,8 @@
 //! - *Transform.* Other words enter it with limbs in `[-2^31, 2^32)`: so differences in the first level are at most
 //!   `5 2^31` in magnitude, sums `8 2^31`. Differences shifted by 24 bits, and a sum of their limbs shifted by 8 bits, make
 //!   that at most `1.25 2^57 + 2^43` before the last level, which adds less than 2^53. All stay below 2^58. In the second step
-//!   of the first pass, shifts of at most 20 bits act on limbs or sums of two, below 2^35: at most 2^55. Back, they carry as
+//!   of the first pass, shifts of at most 20 bits act on limbs or sums of two, below 2^35: at most 2^55. Those by 28 bits, and
+//!   all on the way back, where differences are below 2^33 and sums of their limbs below 2^34, make at most 2^62, and carry as
 //!   products do.
 //! - *Joining.* The constant `2^27 (1, 2^32 - 1) - 2^29 (2^32, -1)`, zero mod p, is added (to word 0 before a transform,
 //!   from where it reaches every result): hi lies in `[0, 2^60)`, lo within 2^58 + 2^27 of -2^61. With
@@ -130,8 +131,6 @@ fn plan(kernel: Kernel, degree: usize) -> &'static Plan {
 #[derive(Clone, Debug)]
 struct GoldilocksPlan {
     degree: usize,
-    /// The factors of [`Field::outermost_8`] and of its inverse.
-    outermost: [[u64; BROADCAST]; 2],
     forward: Forward,
     inverse: Inverse,
 }
@@ -283,10 +282,8 @@ impl GoldilocksPlan {
                 }
             }
         }
-        let outermost =
-            [(psi, 1), (psi_inverse, 2)].map(|(psi, block)| broadcast_words(power(psi, degree, 2, block, 2, 1)));
         let (forward, inverse) = (Forward { steps, inner: forward }, Inverse { inner: inverse, steps: back });
-        Self { degree, outermost, forward, inverse }
+        Self { degree, forward, inverse }
     }
 
     /// In-place forward transform of canonical words.
@@ -641,9 +638,9 @@ impl<S: Simd> Field<S> {
     }
 
     /// As [`Field::outermost`] for eight words: a step of four, then one of two, with zeta 2^12, 2^60, 2^36 and 2^84 for its
-    /// blocks. A shift by 60 would leave limbs too large: there zeta is a factor.
+    /// blocks.
     #[inline(always)]
-    fn outermost_8(self, x: &mut [S::U; 8], zeta: Factor<S>) {
+    fn outermost_8(self, x: &mut [S::U; 8]) {
         let s = self.s;
         unrolled(
             2,
@@ -668,35 +665,33 @@ impl<S: Simd> Field<S> {
             #[inline(always)]
             |block| {
                 let a = self.add(self.offset_split(x[2 * block]), self.split_bias);
-                let b = x[2 * block + 1];
-                let [sum, difference] = if block == 1 {
-                    let b = self.product(b, zeta);
+                let (low, high) = self.split(x[2 * block + 1]);
+                let both = s.add_u(low, high);
+                let [sum, difference] = if block < 2 {
+                    let b = if block == 0 {
+                        (s.shl_u(low, 12), s.shl_u(high, 12))
+                    } else {
+                        // By 60, which leaves limbs too large to be joined.
+                        self.carried(s.shl_u(s.sub_u(s.splat_u(0), high), 28), s.shl_u(both, 28))
+                    };
                     [self.add(a, b), self.sub(a, b)]
                 } else {
-                    let (low, high) = self.split(b);
-                    if block == 0 {
-                        let b = (s.shl_u(low, 12), s.shl_u(high, 12));
-                        [self.add(a, b), self.sub(a, b)]
+                    // By 36 and by 84, the low limb negated.
+                    let b = if block == 2 {
+                        (s.shl_u(high, 4), s.shl_u(both, 4))
                     } else {
-                        // By 36 and by 84, the low limb negated.
-                        let both = s.add_u(low, high);
-                        let b = if block == 2 {
-                            (s.shl_u(high, 4), s.shl_u(both, 4))
-                        } else {
-                            (s.shl_u(both, 20), s.shl_u(low, 20))
-                        };
-                        [self.add_mixed(a, b), self.sub_mixed(a, b)]
-                    }
+                        (s.shl_u(both, 20), s.shl_u(low, 20))
+                    };
+                    [self.add_mixed(a, b), self.sub_mixed(a, b)]
                 };
                 (x[2 * block], x[2 * block + 1]) = (self.join(sum), self.join(difference));
             },
         );
     }
 
-    /// As [`Field::inverse_outermost`] for eight words, the inverse of [`Field::outermost_8`], with the inverse of its factor
-    /// for the block whose shift would be by 60.
+    /// As [`Field::inverse_outermost`] for eight words, the inverse of [`Field::outermost_8`].
     #[inline(always)]
-    fn inverse_outermost_8(self, x: &mut [S::U; 8], factor: impl Fn(usize) -> Pair<S>, zeta: Factor<S>) {
+    fn inverse_outermost_8(self, x: &mut [S::U; 8], factor: impl Fn(usize) -> Pair<S>) {
         let s = self.s;
         let mut turned = [self.bias; 4];
         unrolled(
@@ -705,15 +700,12 @@ impl<S: Simd> Field<S> {
             |block| {
                 let (a, b) = (factor(2 * block), factor(2 * block + 1));
                 x[2 * block] = self.join(self.biased(self.add(a, b)));
-                // 2^-12 = -2^84, 2^-60 = -2^36, 2^-84 = -2^12: differences are taken the other way round.
-                let (low, high) = self.sub(b, a);
+                // 2^-12 = -2^84, 2^-60 = -2^36, 2^-36 = -2^60, 2^-84 = -2^12: differences are taken the other way round.
+                let ((low, high), minus) = (self.sub(b, a), self.sub(a, b));
                 turned[block] = match block {
-                    0 => {
-                        let minus_both = s.add_u(s.sub_u(a.0, b.0), s.sub_u(a.1, b.1));
-                        self.carried(s.shl_u(minus_both, 20), s.shl_u(low, 20))
-                    }
-                    1 => self.carried(s.shl_u(s.sub_u(a.1, b.1), 4), s.shl_u(s.add_u(low, high), 4)),
-                    2 => self.product(self.join(self.biased(self.sub(a, b))), zeta),
+                    0 => self.carried(s.shl_u(s.add_u(minus.0, minus.1), 20), s.shl_u(low, 20)),
+                    1 => self.carried(s.shl_u(minus.1, 4), s.shl_u(s.add_u(low, high), 4)),
+                    2 => self.carried(s.shl_u(minus.1, 28), s.shl_u(s.add_u(low, high), 28)),
                     _ => self.carried(s.shl_u(low, 12), s.shl_u(high, 12)),
                 };
             },
@@ -799,9 +791,9 @@ fn run_forward<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
     let (far, near) = steps.split_at(far);
     for (index, step) in far.iter().enumerate() {
         match (index, step.radix) {
-            (0, 8) => outermost_pass::<S, 8>(field, step, &plan.outermost[0], x),
-            (0, 4) => outermost_pass::<S, 4>(field, step, &plan.outermost[0], x),
-            (0, _) => outermost_pass::<S, 2>(field, step, &plan.outermost[0], x),
+            (0, 8) => outermost_pass::<S, 8>(field, step, x),
+            (0, 4) => outermost_pass::<S, 4>(field, step, x),
+            (0, _) => outermost_pass::<S, 2>(field, step, x),
             (_, radix) => forward_pass(field, radix, step.distance, &step.factors, x),
         }
     }
@@ -903,13 +895,13 @@ fn store<S: Simd, const COUNT: usize>(s: S, rows: &mut [&mut [u64]; COUNT], i: u
 
 /// The first pass over memory.
 #[inline(always)]
-fn outermost_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, zeta: &[u64; BROADCAST], x: &mut [u64]) {
+fn outermost_pass<S: Simd, const COUNT: usize>(field: Field<S>, step: &Step, x: &mut [u64]) {
     let (s, h) = (field.s, step.distance);
     let mut rows = rows::<COUNT>(x, h);
     for i in (0..h).step_by(S::LANES) {
         let mut v = load(s, &rows, i);
         if COUNT == 8 {
-            field.outermost_8(&mut v, broadcast(s, zeta, 0));
+            field.outermost_8(&mut v);
         } else {
             field.outermost(&mut v, COUNT);
         }
@@ -963,14 +955,14 @@ fn run_inverse<S: Simd>(s: S, plan: &GoldilocksPlan, x: &mut [u64]) {
             inverse_square(field, inner, x);
         }
         for step in near.iter().rev() {
-            inverse_pass::<S, false>(field, step, part(&step.factors, blocks, index), &plan.outermost[1], x);
+            inverse_pass::<S, false>(field, step, part(&step.factors, blocks, index), x);
         }
     }
     for (index, step) in far.iter().enumerate().rev() {
         if index == 0 {
-            inverse_pass::<S, true>(field, step, &step.factors, &plan.outermost[1], x);
+            inverse_pass::<S, true>(field, step, &step.factors, x);
         } else {
-            inverse_pass::<S, false>(field, step, &step.factors, &plan.outermost[1], x);
+            inverse_pass::<S, false>(field, step, &step.factors, x);
         }
     }
 }
@@ -1013,19 +1005,13 @@ fn inverse_square<S: Simd>(field: Field<S>, inner: &[u64], x: &mut [u64]) {
     }
 }
 
-/// As [`forward_pass`], back; the last makes canonical words, and needs zeta of [`Field::inverse_outermost_8`].
+/// As [`forward_pass`], back; the last makes canonical words.
 #[inline(always)]
-fn inverse_pass<S: Simd, const LAST: bool>(
-    field: Field<S>,
-    step: &Step,
-    factors: &[u64],
-    zeta: &[u64; BROADCAST],
-    x: &mut [u64],
-) {
+fn inverse_pass<S: Simd, const LAST: bool>(field: Field<S>, step: &Step, factors: &[u64], x: &mut [u64]) {
     match step.radix {
-        8 => inverse_pass_of::<S, 8, LAST>(field, step.distance, factors, zeta, x),
-        4 => inverse_pass_of::<S, 4, LAST>(field, step.distance, factors, zeta, x),
-        _ => inverse_pass_of::<S, 2, LAST>(field, step.distance, factors, zeta, x),
+        8 => inverse_pass_of::<S, 8, LAST>(field, step.distance, factors, x),
+        4 => inverse_pass_of::<S, 4, LAST>(field, step.distance, factors, x),
+        _ => inverse_pass_of::<S, 2, LAST>(field, step.distance, factors, x),
     }
 }
 
@@ -1034,7 +1020,6 @@ fn inverse_pass_of<S: Simd, const COUNT: usize, const LAST: bool>(
     field: Field<S>,
     h: usize,
     factors: &[u64],
-    zeta: &[u64; BROADCAST],
     x: &mut [u64],
 ) {
     let s = field.s;
@@ -1050,7 +1035,6 @@ fn inverse_pass_of<S: Simd, const COUNT: usize, const LAST: bool>(
                 i,
                 #[inline(always)]
                 |_, word| field.split(word),
-                zeta,
                 &mut rows,
             );
         }
@@ -1063,7 +1047,6 @@ fn inverse_pass_of<S: Simd, const COUNT: usize, const LAST: bool>(
                     i,
                     #[inline(always)]
                     |j, word| field.product(word, broadcast(s, factors, j)),
-                    zeta,
                     &mut rows,
                 );
             }
@@ -1077,7 +1060,6 @@ fn inverse_vectors<S: Simd, const COUNT: usize, const LAST: bool>(
     field: Field<S>,
     i: usize,
     factor: impl Fn(usize, S::U) -> Pair<S>,
-    zeta: &[u64; BROADCAST],
     rows: &mut [&mut [u64]; COUNT],
 ) {
     let s = field.s;
@@ -1088,7 +1070,6 @@ fn inverse_vectors<S: Simd, const COUNT: usize, const LAST: bool>(
             &mut v,
             #[inline(always)]
             |j| factor(j, words[j]),
-            broadcast(s, zeta, 0),
         );
     } else if LAST {
         field.inverse_outermost(
@@ -1164,7 +1145,7 @@ mod tests {
         for (lanes, log2) in [4, 8].into_iter().flat_map(|lanes| (7..=16).map(move |log2| (lanes, log2))) {
             let plan = GoldilocksPlan::new(1 << log2, lanes);
             let steps = plan.forward.steps.iter().chain(&plan.inverse.steps).map(|step| &step.factors[..]);
-            for factors in steps.chain(plan.outermost.iter().map(|factor| &factor[..])) {
+            for factors in steps {
                 for factor in factors.as_chunks::<BROADCAST>().0 {
                     assert!(fits(factor.map(|limb| limb as i32)), "{lanes} lanes, N = 2^{log2}: {factor:x?}");
                 }

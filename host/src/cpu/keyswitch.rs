@@ -237,7 +237,7 @@ fn accumulate<S: Simd, const NARROW: bool, const COUNT: usize>(
     for (pair, k) in key[range.start * TILE..range.end * TILE].chunks_exact(TILE).enumerate() {
         if pair == next {
             for line in (0..TILE).step_by(8) {
-                s.prefetch_far(k, ahead + line);
+                s.prefetch(k, ahead + line);
             }
             next += turns;
         }

@@ -302,9 +302,9 @@ impl SpectralProduct for LimbKey {
         scratch: &mut SpectralScratch,
         first: bool,
     ) {
-        // A step of the default set has 3072 lines, and 1024 parts, or 224 with eight lanes.
+        // A step of the default set has 3072 lines, and 1024 parts, or 448 with eight lanes.
         match (first, S::LANES) {
-            (true, 8) => self.step_asking::<S, 14>(s, index, exponent, accumulator, scratch),
+            (true, 8) => self.step_asking::<S, 7>(s, index, exponent, accumulator, scratch),
             (true, _) => self.step_asking::<S, 3>(s, index, exponent, accumulator, scratch),
             (false, _) => self.step_asking::<S, 0>(s, index, exponent, accumulator, scratch),
         }

@@ -157,7 +157,7 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
                             spectra,
                             places,
                             #[inline(always)]
-                            || ahead.worked(s, 1),
+                            || ahead.worked(s),
                         );
                         ahead
                     },
@@ -207,7 +207,7 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
                         plan,
                         work,
                         #[inline(always)]
-                        || ahead.worked(s, 1),
+                        || ahead.worked(s),
                     );
                     ahead
                 },
@@ -230,7 +230,7 @@ impl<const LIMBS: usize> SpectralKey<LIMBS> {
                     #[inline(always)]
                     |i, x, c| update(&mut state, i, x, c),
                     #[inline(always)]
-                    || ahead.worked(s, 1),
+                    || ahead.worked(s),
                 );
                 (state, ahead)
             },
@@ -257,10 +257,15 @@ fn multiply_squares<'a, S: Simd, const LIMBS: usize, const ROWS: usize, const AH
         let mut to = square;
         for _ in 0..LIMBS {
             let mut x = digits.products::<S, _, ROWS>(s, square * rows, &key, at, rows);
-            fft::inverse_square(s, factors, &mut x);
+            fft::inverse_square(
+                s,
+                factors,
+                &mut x,
+                #[inline(always)]
+                || ahead.worked(s),
+            );
             work.store(s, to, &x);
             (at, to) = (at + rows, to + squares);
-            ahead.worked(s, 1);
         }
     }
     ahead

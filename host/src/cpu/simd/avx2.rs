@@ -292,13 +292,8 @@ impl Simd for Avx2 {
         });
     }
     #[inline(always)]
-    fn prefetch_far<T>(self, x: &[T], i: usize) {
-        // As `prefetch`.
-        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
-    }
-    #[inline(always)]
     fn prefetch<T>(self, x: &[T], i: usize) {
         // A prefetch reads no memory that the program can observe, whatever the address.
-        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(i).cast()));
+        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(i).cast()));
     }
 }

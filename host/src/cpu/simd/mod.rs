@@ -145,10 +145,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
     /// Transposes the square of the first `LANES` vectors.
     fn transpose_u(self, rows: &mut [Self::U; 8]);
-    /// Asks for the cache line that holds `x[i]`, in all caches.
+    /// Asks for the cache line that holds `x[i]`, from the second-level cache on: the first is for what is worked on.
     fn prefetch<T>(self, x: &[T], i: usize);
-    /// As `prefetch`, but not in the first-level cache.
-    fn prefetch_far<T>(self, x: &[T], i: usize);
 }
 
 /// An instruction set that this processor has.

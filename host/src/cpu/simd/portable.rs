@@ -260,6 +260,4 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn prefetch<T>(self, _: &[T], _: usize) {}
-    #[inline(always)]
-    fn prefetch_far<T>(self, _: &[T], _: usize) {}
 }
