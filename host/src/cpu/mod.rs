@@ -288,29 +288,34 @@ impl CpuEngine {
             return Ok(());
         }
         let digits = keys.keyswitch.digits(inputs);
-        // Every thread takes a range of columns of all ciphertexts, so that each key word is read once in all.
-        let width = keys.keyswitch.tile_columns();
-        let tiles_each = small.div_ceil(width).div_ceil(self.threads.get());
-        let columns_each = tiles_each * width;
+        self.for_columns(outputs, small, |first, columns| {
+            keys.keyswitch.run_columns(keys.kernel, inputs, &digits, first, columns);
+        });
+        Ok(())
+    }
+
+    /// Gives every thread a range of columns of all ciphertexts, so that each key word is read once in all. `run` gets the
+    /// first of them, and their part of every row of `outputs`.
+    fn for_columns(&self, outputs: &mut [u64], width: usize, run: impl Fn(usize, &mut [&mut [u64]]) + Sync) {
+        let each = width.div_ceil(self.threads.get());
         let mut parts: Vec<(usize, Vec<&mut [u64]>)> =
-            (0..small.div_ceil(columns_each)).map(|part| (part * tiles_each, Vec::with_capacity(count))).collect();
-        for output in outputs.chunks_exact_mut(small) {
-            for (part, columns) in parts.iter_mut().zip(output.chunks_mut(columns_each)) {
+            (0..width.div_ceil(each)).map(|part| (part * each, Vec::new())).collect();
+        for output in outputs.chunks_exact_mut(width) {
+            for (part, columns) in parts.iter_mut().zip(output.chunks_mut(each)) {
                 part.1.push(columns);
             }
         }
-        let run = |(first_tile, mut columns): (usize, Vec<&mut [u64]>)| {
-            keys.keyswitch.run_columns(keys.kernel, inputs, &digits, first_tile, &mut columns);
-        };
+        let run = &run;
         std::thread::scope(|scope| {
             let mut parts = parts.into_iter();
             let own = parts.next();
-            for part in parts {
-                scope.spawn(move || run(part));
+            for (first, mut columns) in parts {
+                scope.spawn(move || run(first, &mut columns));
             }
-            own.map(run);
+            if let Some((first, mut columns)) = own {
+                run(first, &mut columns);
+            }
         });
-        Ok(())
     }
 
     /// Keyswitch, modulus switch, blind rotation and extraction of every ciphertext.
@@ -328,12 +333,19 @@ impl CpuEngine {
         extract: &[usize],
         outputs: &mut [u64],
     ) -> Result<(), CpuError> {
-        let small = keys.parameters.lwe_dimension.0 + 1;
         let count = Self::count(inputs, keys.parameters.big_lwe_dimension().0 + 1)?;
         self.check_rotation(keys, count, luts, extract, outputs)?;
-        let mut switched = vec![0; count * small];
-        self.keyswitch(keys, inputs, &mut switched)?;
-        self.blind_rotate(keys, &switched, luts, extract, outputs)
+        let (keyswitch, width) = (&keys.keyswitch, keys.keyswitch.upper_columns());
+        let digits = keyswitch.digits(inputs);
+        let mut upper = vec![0; count * width];
+        self.for_columns(&mut upper, width, |first, columns| {
+            keyswitch.run_upper(keys.kernel, inputs, &digits, first, columns);
+        });
+        let exponents = |index: usize, exponents: &mut [u32]| {
+            keyswitch.exponents(keys.kernel, &digits, index, &upper[index * width..][..width], exponents);
+        };
+        self.rotate(keys, count, &exponents, luts, extract, outputs);
+        Ok(())
     }
 
     fn check_rotation(
@@ -373,29 +385,44 @@ impl CpuEngine {
         let small = keys.parameters.lwe_dimension.0 + 1;
         let count = Self::count(inputs, small)?;
         self.check_rotation(keys, count, luts, extract, outputs)?;
+        let exponents = |index: usize, exponents: &mut [u32]| {
+            torus::modulus_switch(&keys.parameters, &inputs[index * small..][..small], exponents);
+        };
+        self.rotate(keys, count, &exponents, luts, extract, outputs);
+        Ok(())
+    }
+
+    /// Blind rotation of `count` ciphertexts, whose exponents `exponents` puts into a row of n + 1, and extraction.
+    fn rotate(
+        &self,
+        keys: &CpuKeys,
+        count: usize,
+        exponents: &Exponents<'_>,
+        luts: Luts<'_>,
+        extract: &[usize],
+        outputs: &mut [u64],
+    ) {
         if count == 0 || extract.is_empty() {
-            return Ok(());
+            return;
         }
         let out = extract.len() * (keys.parameters.big_lwe_dimension().0 + 1);
         let threads = self.threads.get().min(count);
-        let run = |first: usize, inputs: &[u64], outputs: &mut [u64]| {
-            Share { keys, first, inputs, luts, extract, outputs }.run();
+        let run = |first: usize, count: usize, outputs: &mut [u64]| {
+            Share { keys, first, count, exponents, luts, extract, outputs }.run();
         };
         std::thread::scope(|scope| {
-            let (mut rest_in, mut rest_out) = (inputs, outputs);
+            let mut rest = outputs;
             for thread in 0..threads {
                 let (first, last) = (count * thread / threads, count * (thread + 1) / threads);
-                let (share_in, tail_in) = rest_in.split_at((last - first) * small);
-                let (share_out, tail_out) = rest_out.split_at_mut((last - first) * out);
-                (rest_in, rest_out) = (tail_in, tail_out);
+                let (share, tail) = rest.split_at_mut((last - first) * out);
+                rest = tail;
                 if thread + 1 == threads {
-                    run(first, share_in, share_out);
+                    run(first, last - first, share);
                 } else {
-                    scope.spawn(move || run(first, share_in, share_out));
+                    scope.spawn(move || run(first, last - first, share));
                 }
             }
         });
-        Ok(())
     }
 
     /// In-place negacyclic transform over the Goldilocks field: canonical coefficients in natural order in, transform
@@ -435,12 +462,16 @@ impl CpuEngine {
 /// The most ciphertexts that go through one pass over the bootstrapping key together: their accumulators stay in cache.
 const GROUP: usize = 8;
 
+/// Puts the exponents of a ciphertext of the batch into a row of n + 1.
+type Exponents<'a> = dyn Fn(usize, &mut [u32]) + Sync + 'a;
+
 /// One thread's share of a batch.
 struct Share<'a> {
     keys: &'a CpuKeys,
     /// Index of the share's first ciphertext in the batch.
     first: usize,
-    inputs: &'a [u64],
+    count: usize,
+    exponents: &'a Exponents<'a>,
     luts: Luts<'a>,
     extract: &'a [usize],
     outputs: &'a mut [u64],
@@ -453,18 +484,16 @@ impl Share<'_> {
         let parameters = &self.keys.parameters;
         let (n, glwe, degree) = (parameters.lwe_dimension.0, parameters.glwe_len(), parameters.ring_degree.0);
         let (big, extract) = (parameters.big_lwe_dimension().0 + 1, self.extract);
-        let count = self.inputs.len() / (n + 1);
-        let group_len = count.div_ceil(count.div_ceil(GROUP).max(1));
+        let group_len = self.count.div_ceil(self.count.div_ceil(GROUP).max(1));
         let mut accumulators = AlignedVec::<u64>::zeroed(group_len * glwe);
         let mut exponents = vec![0u32; group_len * (n + 1)];
-        let groups =
-            self.inputs.chunks(group_len * (n + 1)).zip(self.outputs.chunks_mut(group_len * extract.len() * big));
-        for (group, (inputs, outputs)) in groups.enumerate() {
-            let count = inputs.len() / (n + 1);
-            for (i, lwe) in inputs.chunks_exact(n + 1).enumerate() {
-                torus::modulus_switch(parameters, lwe, &mut exponents[i * (n + 1)..(i + 1) * (n + 1)]);
-                let lut = self.luts.of(self.first + group * group_len + i, glwe);
-                accumulators[i * glwe..(i + 1) * glwe].copy_from_slice(lut);
+        let ciphertexts: Vec<usize> = (self.first..self.first + self.count).collect();
+        let groups = ciphertexts.chunks(group_len).zip(self.outputs.chunks_mut(group_len * extract.len() * big));
+        for (group, outputs) in groups {
+            let count = group.len();
+            for (i, &index) in group.iter().enumerate() {
+                (self.exponents)(index, &mut exponents[i * (n + 1)..(i + 1) * (n + 1)]);
+                accumulators[i * glwe..(i + 1) * glwe].copy_from_slice(self.luts.of(index, glwe));
             }
             for index in 0..n {
                 for i in 0..count {

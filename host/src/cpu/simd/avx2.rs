@@ -5,6 +5,7 @@
 use super::{Simd, Task};
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::convert::Infallible;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -77,6 +78,7 @@ impl Simd for Avx2 {
     const COMPARES_UNSIGNED: bool = false;
     type F = __m256d;
     type U = __m256i;
+    type Fuses = Infallible;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -278,6 +280,14 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U {
         intrinsic!(_mm256_add_epi32(c, _mm256_madd_epi16(a, b)))
+    }
+    #[inline(always)]
+    fn fuses(self) -> Option<Infallible> {
+        None
+    }
+    #[inline(always)]
+    fn fused_madd16(self, never: Infallible, _: Self::U, _: Self::U, _: Self::U) -> Self::U {
+        match never {}
     }
     #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {

@@ -43,6 +43,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F: Copy;
     /// `LANES` words.
     type U: Copy;
+    /// Proof that the processor has [`Simd::fused_madd16`].
+    type Fuses: Copy;
 
     /// Compiles and runs a task with this instruction set.
     fn run<T: Task>(self, task: T) -> T::Output;
@@ -143,6 +145,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// To each 32-bit lane of `c`, the products of the signed 16-bit halves of that lane of `a` and `b`, which are not all
     /// -2^15.
     fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
+    /// Whether there is one instruction for `madd16`. Not every processor with this instruction set need have it.
+    fn fuses(self) -> Option<Self::Fuses>;
+    /// `madd16` in that instruction.
+    fn fused_madd16(self, proof: Self::Fuses, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
     /// Transposes the square of the first `LANES` vectors.
     fn transpose_u(self, rows: &mut [Self::U; 8]);
     /// Asks for the cache line that holds `x[i]`, from the second-level cache on: the first is for what is worked on.
@@ -220,7 +226,13 @@ mod tests {
             let [c, a, b] = self.0;
             let mut sums = vec![0; c.len()];
             for i in (0..c.len()).step_by(S::LANES) {
-                s.store_u(&mut sums, i, s.madd16(s.load_u(c, i), s.load_u(a, i), s.load_u(b, i)));
+                let (c, a, b) = (s.load_u(c, i), s.load_u(a, i), s.load_u(b, i));
+                s.store_u(&mut sums, i, s.madd16(c, a, b));
+                if let Some(proof) = s.fuses() {
+                    let mut fused = vec![0; S::LANES];
+                    s.store_u(&mut fused, 0, s.fused_madd16(proof, c, a, b));
+                    assert_eq!(fused, sums[i..i + S::LANES], "fused");
+                }
             }
             sums
         }

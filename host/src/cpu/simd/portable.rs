@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::{Simd, Task};
+use std::convert::Infallible;
 
 /// No instruction set beyond the target's baseline.
 #[derive(Clone, Copy)]
@@ -55,6 +56,7 @@ impl Simd for Portable {
     const COMPARES_UNSIGNED: bool = true;
     type F = [f64; 4];
     type U = [u64; 4];
+    type Fuses = Infallible;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -253,6 +255,14 @@ impl Simd for Portable {
         }
         #[cfg(not(target_arch = "x86_64"))]
         plain_madd16(c, a, b)
+    }
+    #[inline(always)]
+    fn fuses(self) -> Option<Infallible> {
+        None
+    }
+    #[inline(always)]
+    fn fused_madd16(self, never: Infallible, _: Self::U, _: Self::U, _: Self::U) -> Self::U {
+        match never {}
     }
     #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {
