@@ -1,7 +1,8 @@
 //! The CPU engine beside tfhe-rs and tfhe-ntt, one table.
 //!
-//! `cargo run --profile bench -p glovebox-benches --bin compare [ROUNDS]`, with `RUSTFLAGS="-C target-cpu=native"` for
-//! tfhe-rs at its best (the engine chooses its kernels at run time either way). Every round runs each contender once, in
+//! `cargo run --profile bench -p glovebox-benches --bin compare [ROUNDS [KERNEL]]`, with `RUSTFLAGS="-C target-cpu=native"`
+//! for tfhe-rs at its best (the engine chooses its kernels at run time either way, unless one is named). With
+//! `--no-default-features` and `RUSTFLAGS="-C target-cpu=x86-64-v3"` the peers use no AVX-512 either. Every round runs each contender once, in
 //! turn; the table gives medians over the rounds. Rows of one thread are in thread-CPU time, which leaves out time spent
 //! waiting for a processor. The last lines give the noise that each contender's bootstrap leaves, with the same keys,
 //! ciphertexts and table. How two threads scale is given in wall time, which counts only where both processors are
@@ -9,7 +10,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use glovebox::cpu::{CpuEngine, CpuKeys, Luts, Precision};
+use glovebox::cpu::{CpuEngine, CpuKeys, Luts, Precision, kernels};
 use glovebox_benches::peer::{Tfhe, TfheNtt};
 use glovebox_benches::workload::{Samples, process_cpu_time, random_keys, random_words, thread_cpu_time};
 use glovebox_golden::cipher::LweCiphertext;
@@ -51,13 +52,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let luts = random_words(MOST * glwe, 5);
     let (mut outputs, mut switched) = (vec![0; MOST * big], vec![0; MOST * small]);
 
-    let one_thread = CpuEngine::new(Some(NonZeroUsize::MIN));
-    let two_threads = CpuEngine::new(NonZeroUsize::new(2));
+    let kernel = std::env::args().nth(2).unwrap_or_else(|| kernels()[0].into());
+    let one_thread = CpuEngine::with_kernel(Some(NonZeroUsize::MIN), &kernel)?;
+    let two_threads = CpuEngine::with_kernel(NonZeroUsize::new(2), &kernel)?;
     println!("{}, one thread on {} kernels, {rounds} rounds", set.name, one_thread.kernel_name());
     let mut engines = Vec::new();
     for (name, precision) in [("exact", Precision::Exact), ("fast", Precision::Fast)] {
         let mut keys = None;
-        let time = thread_time(|| keys = Some(CpuKeys::new(&p, &ksk, &bsk, precision)));
+        let time = thread_time(|| keys = Some(CpuKeys::with_kernel(&p, &ksk, &bsk, precision, &kernel)));
         let keys = keys.ok_or("no keys")??;
         println!(
             "{name}: {} multiplication, bootstrapping key {:.0} MB, keyswitching key {:.0} MB, conversion {:.2} s",
@@ -192,7 +194,7 @@ fn compare_noise(set: &ParameterSet, engine: &CpuEngine) -> Result<(), Box<dyn E
     println!("{:<46} {:>12.2}", "predicted for exact products", noise::bootstrap_variance(set).sqrt().log2());
     println!("{:<46} {:>12.2}", "tfhe-rs", deviation(&outputs)?.log2());
     for (name, precision) in [("exact", Precision::Exact), ("fast", Precision::Fast)] {
-        let keys = CpuKeys::new(&p, &ksk, &bsk, precision)?;
+        let keys = CpuKeys::with_kernel(&p, &ksk, &bsk, precision, engine.kernel_name())?;
         engine.bootstrap(&keys, &inputs, Luts::One(lut), &[0], &mut outputs)?;
         println!("{name:<46} {:>12.2}", deviation(&outputs)?.log2());
     }

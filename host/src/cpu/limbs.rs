@@ -81,9 +81,10 @@ fn limbs_of(c: u64) -> [i64; LIMBS] {
         if j + 1 == LIMBS {
             return rest;
         }
-        let low = rest.rem_euclid(RADIX);
-        let limb = if low > RADIX / 2 { low - RADIX } else { low };
-        rest = (rest - limb) / RADIX;
+        // A limb of half the base stays positive.
+        let quotient = (rest + (RADIX / 2 - 1)).div_euclid(RADIX);
+        let limb = rest - quotient * RADIX;
+        rest = quotient;
         limb
     })
 }
