@@ -387,6 +387,11 @@ fn wrong_sizes_and_unknown_kernels_are_named() {
     assert!(matches!(run(&input, Luts::One(&lut), &[0], &mut short), CpuError::Length { .. }));
     assert!(matches!(run(&input, Luts::One(&lut), &[256], &mut output), CpuError::ExtractionIndex { index: 256, .. }));
 
+    // Nothing to do is no error.
+    engine.bootstrap(&keys, &[], Luts::One(&lut), &[0], &mut []).unwrap();
+    engine.bootstrap(&keys, &input, Luts::One(&lut), &[], &mut []).unwrap();
+    engine.keyswitch(&keys, &[], &mut []).unwrap();
+
     let other = BootstrapParameters { lwe_dimension: LweDimension(11), ..p };
     let mixed = CpuKeys::new(&other, &ksk, &bsk, Precision::Exact).unwrap_err();
     assert!(matches!(mixed, CpuError::Parameters(_)));

@@ -24,7 +24,7 @@ use super::torus::{self, Gadget};
 use glovebox_golden::params::{BootstrapParameters, ModulusSwitchKind};
 
 /// Columns that are taken at a time, and with them ciphertexts: 16 sums fit 32 registers, 8 of them 16.
-const COLUMNS: usize = 4;
+pub(crate) const COLUMNS: usize = 4;
 /// Vectors of a column that all ciphertexts of a batch pass before the next ones are read: with the other columns' 16 KiB
 /// at most, which stay in the first-level cache.
 const BLOCK: usize = 64;
@@ -40,12 +40,12 @@ const MOST_LOWER: u64 = (1 << 31) + (1 << 15);
 pub(crate) struct KeyswitchRows {
     /// The upper halves and, unless the key is mod 2^32 or less, the lower ones.
     halves: Vec<Half>,
-    gadget: Gadget,
-    input_dimension: usize,
-    columns: usize,
-    modulus_log2: u32,
-    /// The parameters that exponents of rotations depend on.
     parameters: BootstrapParameters,
+    gadget: Gadget,
+    /// Words of an output, n + 1.
+    columns: usize,
+    /// Whether a rotation's exponents come from the upper half: the lower one is held, and few of them should be in doubt.
+    upper_suffices: bool,
 }
 
 /// One half of every word: `[column][pair of entries]`, four 16-bit limbs a pair: l of both, h of both.
@@ -79,8 +79,8 @@ impl KeyswitchRows {
         let columns = parameters.lwe_dimension.0 + 1;
         let narrow = parameters.ks_modulus_log2 <= 32;
         let stored = if narrow { columns } else { columns + 1 };
-        let lines = standard.len() / columns;
-        let lines = lines.div_ceil(2 * LINE);
+        let entries = standard.len() / columns;
+        let lines = entries.div_ceil(2 * LINE);
         let (pairs, stride) = (lines * LINE, (lines | 1) * LINE);
         let half = || Half { words: AlignedVec::zeroed(stored * stride), stride, pairs };
         let mut halves: Vec<Half> = (0..if narrow { 1 } else { 2 }).map(|_| half()).collect();
@@ -103,14 +103,11 @@ impl KeyswitchRows {
                 }
             }
         }
-        Self {
-            halves,
-            gadget: Gadget::new(parameters.ks_decomposition()),
-            input_dimension: parameters.big_lwe_dimension().0,
-            columns,
-            modulus_log2: parameters.ks_modulus_log2,
-            parameters: *parameters,
-        }
+        let gadget = Gadget::new(parameters.ks_decomposition());
+        // Digits are a quarter of their base in the mean.
+        let usual_magnitude = entries as f64 * f64::from(gadget.base_log).exp2() / 4.0;
+        let upper_suffices = !narrow && usual_magnitude * MOST_LOWER as f64 <= most_doubt(parameters) as f64;
+        Self { halves, parameters: *parameters, gadget, columns, upper_suffices }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -122,21 +119,22 @@ impl KeyswitchRows {
         self.gadget.base_log.div_ceil(PART) as usize
     }
 
-    /// Columns of the upper half: the words of an output, and the sum of its mask where there is a lower half.
-    pub(crate) fn upper_columns(&self) -> usize {
-        self.columns + self.halves.len() - 1
+    /// Words of a ciphertext that [`KeyswitchRows::exponents`] takes.
+    pub(crate) fn rotation_columns(&self) -> usize {
+        self.columns + usize::from(self.upper_suffices)
     }
 
     /// The digits of a batch.
     pub(crate) fn digits(&self, inputs: &[u64]) -> KeyswitchDigits {
         let (parts, pairs) = (self.parts(), self.halves[0].pairs);
-        let count = inputs.len() / (self.input_dimension + 1);
+        let big = self.parameters.big_lwe_dimension().0;
+        let count = inputs.len() / (big + 1);
         let each = parts * pairs;
         let (mut words, mut magnitudes) = (vec![0; count * each], vec![0; count]);
-        let ciphertexts = inputs.chunks_exact(self.input_dimension + 1).zip(words.chunks_exact_mut(each));
+        let ciphertexts = inputs.chunks_exact(big + 1).zip(words.chunks_exact_mut(each));
         for ((input, words), magnitude) in ciphertexts.zip(&mut magnitudes) {
             let mut entry = 0;
-            for &a in &input[..self.input_dimension] {
+            for &a in &input[..big] {
                 let mut state = self.gadget.state(a);
                 for _ in 0..self.gadget.level {
                     let mut left = self.gadget.next_digit(&mut state);
@@ -164,20 +162,12 @@ impl KeyswitchRows {
         first: usize,
         outputs: &mut [&mut [u64]],
     ) {
-        self.run_upper(kernel, inputs, digits, first, outputs);
-        let columns: Vec<usize> = (first..).take(outputs.first().map_or(0, |output| output.len())).collect();
-        if let Some(lower) = self.halves.get(1) {
-            let sums = self.sums(kernel, lower, &digits.words, &columns);
-            for (output, sums) in outputs.iter_mut().zip(sums.chunks_exact(columns.len())) {
-                for (o, sum) in output.iter_mut().zip(sums) {
-                    *o = o.wrapping_sub(*sum);
-                }
-            }
-        }
+        self.run_halves(kernel, inputs, digits, first, outputs, self.halves.len());
     }
 
-    /// As [`KeyswitchRows::run_columns`] without the lower half, of [`KeyswitchRows::upper_columns`].
-    pub(crate) fn run_upper(
+    /// As [`KeyswitchRows::run_columns`], of the [`KeyswitchRows::rotation_columns`]: words for [`KeyswitchRows::exponents`].
+    /// Where the upper half suffices, they lack the lower one, and the last is the sum of the mask's.
+    pub(crate) fn run_rotation_columns(
         &self,
         kernel: Kernel,
         inputs: &[u64],
@@ -185,35 +175,53 @@ impl KeyswitchRows {
         first: usize,
         outputs: &mut [&mut [u64]],
     ) {
+        let halves = if self.upper_suffices { 1 } else { self.halves.len() };
+        self.run_halves(kernel, inputs, digits, first, outputs, halves);
+    }
+
+    fn run_halves(
+        &self,
+        kernel: Kernel,
+        inputs: &[u64],
+        digits: &KeyswitchDigits,
+        first: usize,
+        outputs: &mut [&mut [u64]],
+        halves: usize,
+    ) {
         let columns: Vec<usize> = (first..).take(outputs.first().map_or(0, |output| output.len())).collect();
-        let sums = self.sums(kernel, &self.halves[0], &digits.words, &columns);
-        let rows = outputs.iter_mut().zip(sums.chunks_exact(columns.len()));
-        for ((output, sums), input) in rows.zip(inputs.chunks_exact(self.input_dimension + 1)) {
-            for ((o, sum), column) in output.iter_mut().zip(sums).zip(&columns) {
-                let body = if column + 1 == self.columns { input[self.input_dimension] } else { 0 };
-                *o = torus::round_to_modulus(body, self.modulus_log2).wrapping_sub(sum << 32);
+        let big = self.parameters.big_lwe_dimension().0;
+        for (output, input) in outputs.iter_mut().zip(inputs.chunks_exact(big + 1)) {
+            output.fill(0);
+            if let Some(body) = columns.iter().position(|column| column + 1 == self.columns) {
+                output[body] = torus::round_to_modulus(input[big], self.parameters.ks_modulus_log2);
+            }
+        }
+        for (half, shift) in self.halves[..halves].iter().zip([32, 0]) {
+            let mut sums = self.sums(kernel, half, &digits.words, &columns).into_iter();
+            for o in outputs.iter_mut().flat_map(|output| output.iter_mut()) {
+                *o = o.wrapping_sub(sums.next().unwrap_or(0) << shift);
             }
         }
     }
 
-    /// The exponents of the blind rotation of ciphertext `index`, as [`torus::modulus_switch`] makes of its words; `upper` are
-    /// those of [`KeyswitchRows::run_upper`].
+    /// The exponents of the blind rotation of ciphertext `index`, as [`torus::modulus_switch`] makes of its words; `words` are
+    /// those of [`KeyswitchRows::run_rotation_columns`].
     pub(crate) fn exponents(
         &self,
         kernel: Kernel,
         digits: &KeyswitchDigits,
         index: usize,
-        upper: &[u64],
+        words: &[u64],
         exponents: &mut [u32],
     ) {
-        let Some(lower) = self.halves.get(1) else {
-            return torus::modulus_switch(&self.parameters, upper, exponents);
-        };
-        let bound = digits.magnitudes[index].saturating_mul(MOST_LOWER);
-        if self.exponents_of_most(kernel, lower, digits.of(index), upper, bound, exponents).is_none() {
+        if !self.upper_suffices {
+            return torus::modulus_switch(&self.parameters, words, exponents);
+        }
+        let (lower, bound) = (&self.halves[1], digits.magnitudes[index].saturating_mul(MOST_LOWER));
+        if self.exponents_of_most(kernel, lower, digits.of(index), words, bound, exponents).is_none() {
             let columns: Vec<usize> = (0..self.columns).collect();
             let sums = self.sums(kernel, lower, digits.of(index), &columns);
-            let words: Vec<u64> = upper.iter().zip(&sums).map(|(word, sum)| word.wrapping_sub(*sum)).collect();
+            let words: Vec<u64> = words.iter().zip(&sums).map(|(word, sum)| word.wrapping_sub(*sum)).collect();
             torus::modulus_switch(&self.parameters, &words, exponents);
         }
     }
@@ -230,8 +238,8 @@ impl KeyswitchRows {
     ) -> Option<()> {
         let (n, bits) = (self.columns - 1, self.parameters.ring_degree.log2() + 1);
         let (unit, half) = (1u64 << (64 - bits), 1u64 << (63 - bits));
-        // One word in eight in doubt: the whole key is read as quickly. The sum of n errors must be known by its remainder.
-        if bound >= unit / 16 || n >= 1 << bits {
+        // The sum of n errors must be known by its remainder.
+        if bound > most_doubt(&self.parameters) || n >= 1 << bits {
             return None;
         }
         // Body and sum, and what lies within the bound of a multiple of the unit.
@@ -282,6 +290,11 @@ impl KeyswitchRows {
         };
         sums.chunks_exact(parts * columns.len().max(1)).flat_map(join).collect()
     }
+}
+
+/// A bound of words up to which one in eight is in doubt: with more, the whole key is read as quickly.
+fn most_doubt(parameters: &BootstrapParameters) -> u64 {
+    1 << (63 - parameters.ring_degree.log2() - 4)
 }
 
 /// The balanced 16-bit limbs of a word mod 2^64, least significant first, as bits.
@@ -355,7 +368,7 @@ impl Pass<'_> {
         let Self { half, columns, digits, rows, .. } = *self;
         let (pairs, width) = (half.pairs, columns.len());
         let at: [usize; COUNT] = std::array::from_fn(|c| columns[first + c] * half.stride);
-        let following: [usize; COUNT] =
+        let next_columns: [usize; COUNT] =
             std::array::from_fn(|c| columns.get(first + COUNT + c).map_or(at[c], |column| column * half.stride));
         let most = if S::LANES == 8 { 4 } else { 2 };
         let groups = rows / most + (rows % most).count_ones() as usize;
@@ -364,16 +377,16 @@ impl Pass<'_> {
         for start in (0..pairs).step_by(block_pairs) {
             let len = block_pairs.min(pairs - start);
             let key: [&[u64]; COUNT] = at.map(|at| &half.words[at + start..][..len]);
-            let next = if start + len < pairs { at.map(|at| at + start + len) } else { following };
+            let following = if start + len < pairs { at.map(|at| at + start + len) } else { next_columns };
             let (mut row, mut turn) = (0, 0);
             while row < rows {
                 let group = 1 << (rows - row).min(most).ilog2();
-                let ahead = Ahead { words: &half.words, next, turn, turns: groups };
+                let next = NextBlock { words: &half.words, at: following, turn, turns: groups };
                 let (digits, lanes) = (&digits[row * pairs + start..], &mut lanes[row * COUNT * S::LANES..]);
                 match group {
-                    4 => accumulate::<S, COUNT, 4>(s, madd16, key, digits, pairs, lanes, ahead),
-                    2 => accumulate::<S, COUNT, 2>(s, madd16, key, digits, pairs, lanes, ahead),
-                    _ => accumulate::<S, COUNT, 1>(s, madd16, key, digits, pairs, lanes, ahead),
+                    4 => accumulate::<S, COUNT, 4>(s, madd16, key, digits, pairs, lanes, next),
+                    2 => accumulate::<S, COUNT, 2>(s, madd16, key, digits, pairs, lanes, next),
+                    _ => accumulate::<S, COUNT, 1>(s, madd16, key, digits, pairs, lanes, next),
                 }
                 row += group;
                 turn += 1;
@@ -390,10 +403,10 @@ impl Pass<'_> {
 }
 
 /// The groups of rows of a block take turns in asking for the next one, so that it comes while all of them compute.
-struct Ahead<'a, const COUNT: usize> {
+struct NextBlock<'a, const COUNT: usize> {
     words: &'a [u64],
-    /// Where the columns of the next block begin.
-    next: [usize; COUNT],
+    /// Where its columns begin.
+    at: [usize; COUNT],
     turn: usize,
     turns: usize,
 }
@@ -408,19 +421,19 @@ fn accumulate<S: Simd, const COUNT: usize, const ROWS: usize>(
     digits: &[u64],
     pairs: usize,
     lanes: &mut [u64],
-    ahead: Ahead<'_, COUNT>,
+    next: NextBlock<'_, COUNT>,
 ) {
     let len = key[0].len();
     let key = key.map(|key| &key[..len]);
     let digits: [&[u64]; ROWS] = std::array::from_fn(|row| &digits[row * pairs..][..len]);
     let mut sums = [[s.splat_u(BIAS); COUNT]; ROWS];
-    let mut turn = ahead.turn;
+    let mut turn = next.turn;
     for i in (0..len).step_by(S::LANES) {
         if turn == 0 {
-            for next in ahead.next {
-                s.prefetch(ahead.words, next + i);
+            for at in next.at {
+                s.prefetch(next.words, at + i);
             }
-            turn = ahead.turns;
+            turn = next.turns;
         }
         turn -= 1;
         let mut words = sums[0];
@@ -455,8 +468,8 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::{Rng, SeedableRng};
 
-    /// Compares words and exponents of all kernels with the golden model's; returns for how many ciphertexts most exponents
-    /// needed no lower half.
+    /// Compares words and exponents of all kernels with the golden model's; returns for how many ciphertexts the
+    /// upper half and a few columns of the lower one gave the exponents.
     fn quick_ones(p: &BootstrapParameters, key: &[u64], inputs: &[u64]) -> usize {
         let (big, small) = (p.big_lwe_dimension().0 + 1, p.lwe_dimension.0 + 1);
         let golden_key = KeyswitchKey::from_words(p, key.to_vec()).unwrap();
@@ -466,10 +479,16 @@ mod tests {
         let digits = rows.digits(inputs);
         let mut quick = 0;
         for kernel in Kernel::available() {
-            let width = rows.upper_columns();
+            let width = rows.rotation_columns();
             let (mut words, mut upper) = (vec![0; golden.len() * small], vec![0; golden.len() * width]);
             rows.run_columns(kernel, inputs, &digits, 0, &mut words.chunks_exact_mut(small).collect::<Vec<_>>());
-            rows.run_upper(kernel, inputs, &digits, 0, &mut upper.chunks_exact_mut(width).collect::<Vec<_>>());
+            rows.run_rotation_columns(
+                kernel,
+                inputs,
+                &digits,
+                0,
+                &mut upper.chunks_exact_mut(width).collect::<Vec<_>>(),
+            );
             for (index, golden) in golden.iter().enumerate() {
                 assert_eq!(&words[index * small..][..small], golden.words(), "{}", kernel.name());
                 let upper = &upper[index * width..][..width];
@@ -478,7 +497,8 @@ mod tests {
                 let switched = glovebox_golden::torus::modulus_switch(golden.words(), p);
                 let expected: Vec<u32> = switched.mask.iter().chain([&switched.body]).map(|&e| e as u32).collect();
                 assert_eq!(ours, expected, "{} {index}", kernel.name());
-                if let Some(lower) = rows.halves.get(1) {
+                if rows.upper_suffices {
+                    let lower = &rows.halves[1];
                     let bound = digits.magnitudes[index].saturating_mul(MOST_LOWER);
                     let of_most = rows.exponents_of_most(kernel, lower, digits.of(index), upper, bound, &mut ours);
                     quick += usize::from(of_most.is_some());

@@ -297,7 +297,7 @@ impl CpuEngine {
     /// Gives every thread a range of columns of all ciphertexts, so that each key word is read once in all. `run` gets the
     /// first of them, and their part of every row of `outputs`.
     fn for_columns(&self, outputs: &mut [u64], width: usize, run: impl Fn(usize, &mut [&mut [u64]]) + Sync) {
-        let each = width.div_ceil(self.threads.get());
+        let each = width.div_ceil(self.threads.get()).next_multiple_of(keyswitch::COLUMNS);
         let mut parts: Vec<(usize, Vec<&mut [u64]>)> =
             (0..width.div_ceil(each)).map(|part| (part * each, Vec::new())).collect();
         for output in outputs.chunks_exact_mut(width) {
@@ -335,14 +335,17 @@ impl CpuEngine {
     ) -> Result<(), CpuError> {
         let count = Self::count(inputs, keys.parameters.big_lwe_dimension().0 + 1)?;
         self.check_rotation(keys, count, luts, extract, outputs)?;
-        let (keyswitch, width) = (&keys.keyswitch, keys.keyswitch.upper_columns());
+        if count == 0 || extract.is_empty() {
+            return Ok(());
+        }
+        let (keyswitch, width) = (&keys.keyswitch, keys.keyswitch.rotation_columns());
         let digits = keyswitch.digits(inputs);
-        let mut upper = vec![0; count * width];
-        self.for_columns(&mut upper, width, |first, columns| {
-            keyswitch.run_upper(keys.kernel, inputs, &digits, first, columns);
+        let mut words = vec![0; count * width];
+        self.for_columns(&mut words, width, |first, columns| {
+            keyswitch.run_rotation_columns(keys.kernel, inputs, &digits, first, columns);
         });
         let exponents = |index: usize, exponents: &mut [u32]| {
-            keyswitch.exponents(keys.kernel, &digits, index, &upper[index * width..][..width], exponents);
+            keyswitch.exponents(keys.kernel, &digits, index, &words[index * width..][..width], exponents);
         };
         self.rotate(keys, count, &exponents, luts, extract, outputs);
         Ok(())
