@@ -445,7 +445,9 @@ pub(crate) fn forward<S: Simd>(
     }
 }
 
-/// The first of the two parts of the inverse transform, for one square, whose factors are given. `worked` as in [`forward`].
+/// The first of the two parts of the inverse transform, for one square, whose factors are given. `worked` as in [`forward`], but
+/// the last call is left to the caller, after the square's stores: compilers keep asking for memory and loads in order, and so
+/// would load the last step's factors ahead, which registers do not hold.
 #[inline(always)]
 pub(crate) fn inverse_square<S: Simd>(
     s: S,
@@ -474,7 +476,6 @@ pub(crate) fn inverse_square<S: Simd>(
         #[inline(always)]
         |j| broadcast(s, outer, j),
     );
-    worked();
 }
 
 /// The second part, in place: all passes. `worked` as in [`forward`].

@@ -265,6 +265,7 @@ fn multiply_squares<'a, S: Simd, const LIMBS: usize, const ROWS: usize, const AH
                 || ahead.worked(s),
             );
             work.store(s, to, &x);
+            ahead.worked(s);
             (at, to) = (at + rows, to + squares);
         }
     }

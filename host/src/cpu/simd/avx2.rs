@@ -228,11 +228,11 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn shl_u(self, a: Self::U, count: u32) -> Self::U {
-        intrinsic!(_mm256_sll_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+        intrinsic!(_mm256_sllv_epi64(a, self.splat_u(count.into())))
     }
     #[inline(always)]
     fn shr_u(self, a: Self::U, count: u32) -> Self::U {
-        intrinsic!(_mm256_srl_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+        intrinsic!(_mm256_srlv_epi64(a, self.splat_u(count.into())))
     }
     #[inline(always)]
     fn sar_u(self, a: Self::U, count: u32) -> Self::U {

@@ -280,15 +280,15 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn shl_u(self, a: Self::U, count: u32) -> Self::U {
-        intrinsic!(_mm512_sll_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+        intrinsic!(_mm512_sllv_epi64(a, self.splat_u(count.into())))
     }
     #[inline(always)]
     fn shr_u(self, a: Self::U, count: u32) -> Self::U {
-        intrinsic!(_mm512_srl_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+        intrinsic!(_mm512_srlv_epi64(a, self.splat_u(count.into())))
     }
     #[inline(always)]
     fn sar_u(self, a: Self::U, count: u32) -> Self::U {
-        intrinsic!(_mm512_sra_epi64(a, _mm_cvtsi32_si128(count.cast_signed())))
+        intrinsic!(_mm512_srav_epi64(a, self.splat_u(count.into())))
     }
     #[inline(always)]
     fn low_halves(self, a: Self::U, b: Self::U) -> Self::U {
@@ -301,7 +301,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {
-        intrinsic!(_mm512_mul_epu32(a, b))
+        intrinsic!(multiply_with_avx512(a, b))
     }
     #[inline(always)]
     fn mul32_i(self, a: Self::U, b: Self::U) -> Self::U {
