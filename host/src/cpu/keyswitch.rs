@@ -57,6 +57,16 @@ struct Half {
     pairs: usize,
 }
 
+/// What a pass over the key is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The words of the outputs.
+    Words,
+    /// Words for [`KeyswitchRows::exponents`]. Where the upper half suffices, they lack the lower one, and one more is the sum of
+    /// the mask's.
+    Exponents,
+}
+
 /// Decomposed ciphertexts.
 pub(crate) struct KeyswitchDigits {
     /// `[ciphertext][part][pair of entries]`: a word holds the pair twice, in 16 bits each.
@@ -119,9 +129,9 @@ impl KeyswitchRows {
         self.gadget.base_log.div_ceil(PART) as usize
     }
 
-    /// Words of a ciphertext that [`KeyswitchRows::exponents`] takes.
-    pub(crate) fn rotation_columns(&self) -> usize {
-        self.columns + usize::from(self.upper_suffices)
+    /// Columns of a ciphertext.
+    pub(crate) fn columns(&self, wanted: Wanted) -> usize {
+        self.columns + usize::from(wanted == Wanted::Exponents && self.upper_suffices)
     }
 
     /// The digits of a batch.
@@ -157,37 +167,13 @@ impl KeyswitchRows {
     pub(crate) fn run_columns(
         &self,
         kernel: Kernel,
+        wanted: Wanted,
         inputs: &[u64],
         digits: &KeyswitchDigits,
         first: usize,
         outputs: &mut [&mut [u64]],
     ) {
-        self.run_halves(kernel, inputs, digits, first, outputs, self.halves.len());
-    }
-
-    /// As [`KeyswitchRows::run_columns`], of the [`KeyswitchRows::rotation_columns`]: words for [`KeyswitchRows::exponents`].
-    /// Where the upper half suffices, they lack the lower one, and the last is the sum of the mask's.
-    pub(crate) fn run_rotation_columns(
-        &self,
-        kernel: Kernel,
-        inputs: &[u64],
-        digits: &KeyswitchDigits,
-        first: usize,
-        outputs: &mut [&mut [u64]],
-    ) {
-        let halves = if self.upper_suffices { 1 } else { self.halves.len() };
-        self.run_halves(kernel, inputs, digits, first, outputs, halves);
-    }
-
-    fn run_halves(
-        &self,
-        kernel: Kernel,
-        inputs: &[u64],
-        digits: &KeyswitchDigits,
-        first: usize,
-        outputs: &mut [&mut [u64]],
-        halves: usize,
-    ) {
+        let halves = if wanted == Wanted::Exponents && self.upper_suffices { 1 } else { self.halves.len() };
         let columns: Vec<usize> = (first..).take(outputs.first().map_or(0, |output| output.len())).collect();
         let big = self.parameters.big_lwe_dimension().0;
         for (output, input) in outputs.iter_mut().zip(inputs.chunks_exact(big + 1)) {
@@ -205,7 +191,7 @@ impl KeyswitchRows {
     }
 
     /// The exponents of the blind rotation of ciphertext `index`, as [`torus::modulus_switch`] makes of its words; `words` are
-    /// those of [`KeyswitchRows::run_rotation_columns`].
+    /// those that [`Wanted::Exponents`] gave.
     pub(crate) fn exponents(
         &self,
         kernel: Kernel,
@@ -479,16 +465,13 @@ mod tests {
         let digits = rows.digits(inputs);
         let mut quick = 0;
         for kernel in Kernel::available() {
-            let width = rows.rotation_columns();
+            let width = rows.columns(Wanted::Exponents);
             let (mut words, mut upper) = (vec![0; golden.len() * small], vec![0; golden.len() * width]);
-            rows.run_columns(kernel, inputs, &digits, 0, &mut words.chunks_exact_mut(small).collect::<Vec<_>>());
-            rows.run_rotation_columns(
-                kernel,
-                inputs,
-                &digits,
-                0,
-                &mut upper.chunks_exact_mut(width).collect::<Vec<_>>(),
-            );
+            for (wanted, outputs, width) in [(Wanted::Words, &mut words, small), (Wanted::Exponents, &mut upper, width)]
+            {
+                let mut outputs: Vec<&mut [u64]> = outputs.chunks_exact_mut(width).collect();
+                rows.run_columns(kernel, wanted, inputs, &digits, 0, &mut outputs);
+            }
             for (index, golden) in golden.iter().enumerate() {
                 assert_eq!(&words[index * small..][..small], golden.words(), "{}", kernel.name());
                 let upper = &upper[index * width..][..width];

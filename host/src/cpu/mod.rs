@@ -28,7 +28,7 @@ use float::FloatKey;
 use glovebox_golden::GoldenError;
 use glovebox_golden::keys::{BootstrapKey, KeyswitchKey};
 use glovebox_golden::params::BootstrapParameters;
-use keyswitch::KeyswitchRows;
+use keyswitch::{KeyswitchRows, Wanted};
 use limbs::LimbKey;
 use memory::AlignedVec;
 use simd::{Kernel, Simd, Task};
@@ -289,7 +289,7 @@ impl CpuEngine {
         }
         let digits = keys.keyswitch.digits(inputs);
         self.for_columns(outputs, small, |first, columns| {
-            keys.keyswitch.run_columns(keys.kernel, inputs, &digits, first, columns);
+            keys.keyswitch.run_columns(keys.kernel, Wanted::Words, inputs, &digits, first, columns);
         });
         Ok(())
     }
@@ -338,11 +338,11 @@ impl CpuEngine {
         if count == 0 || extract.is_empty() {
             return Ok(());
         }
-        let (keyswitch, width) = (&keys.keyswitch, keys.keyswitch.rotation_columns());
+        let (keyswitch, width) = (&keys.keyswitch, keys.keyswitch.columns(Wanted::Exponents));
         let digits = keyswitch.digits(inputs);
         let mut words = vec![0; count * width];
         self.for_columns(&mut words, width, |first, columns| {
-            keyswitch.run_rotation_columns(keys.kernel, inputs, &digits, first, columns);
+            keyswitch.run_columns(keys.kernel, Wanted::Exponents, inputs, &digits, first, columns);
         });
         let exponents = |index: usize, exponents: &mut [u32]| {
             keyswitch.exponents(keys.kernel, &digits, index, &words[index * width..][..width], exponents);
