@@ -1,12 +1,13 @@
 //! The CPU engine beside tfhe-rs and tfhe-ntt, one table.
 //!
-//! `cargo run --profile bench -p glovebox-benches --bin compare [ROUNDS [KERNEL]]`, with `RUSTFLAGS="-C target-cpu=native"`
-//! for tfhe-rs at its best (the engine chooses its kernels at run time either way, unless one is named). With
-//! `--no-default-features` and `RUSTFLAGS="-C target-cpu=x86-64-v3"` the peers use no AVX-512 either. Every round runs each contender once, in
-//! turn; the table gives medians over the rounds. Rows of one thread are in thread-CPU time, which leaves out time spent
-//! waiting for a processor. The last lines give the noise that each contender's bootstrap leaves, with the same keys,
-//! ciphertexts and table. How two threads scale is given in wall time, which counts only where both processors are
-//! free, and as half of the CPU time of both, which shows what sharing caches and memory costs (the shares are equal).
+//! `cargo run --profile bench -p glovebox-benches --bin compare [ROUNDS [KERNEL]]`, with
+//! `RUSTFLAGS="-C target-cpu=native"` for tfhe-rs at its best (the engine chooses its kernels at run time either way,
+//! unless one is named). With `--no-default-features` and `RUSTFLAGS="-C target-cpu=x86-64-v3"` the peers use no
+//! AVX-512 either. Every round runs each contender once, in turn; the table gives medians over the rounds. Rows of one
+//! thread are in thread-CPU time, which leaves out time spent waiting for a processor. The last lines give the noise
+//! that each contender's bootstrap leaves, with the same keys, ciphertexts and table. How two threads scale is given in
+//! wall time, which counts only where both processors are free, and as half of the CPU time of both, which shows what
+//! sharing caches and memory costs (the shares are equal).
 
 #![allow(clippy::print_stdout)]
 

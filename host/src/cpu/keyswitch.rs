@@ -101,14 +101,10 @@ impl KeyswitchRows {
                 for (entry, &sum) in sums.iter().enumerate() {
                     let word = if column < columns { rows[entry * columns + column] } else { sum };
                     let at = column * stride + line * LINE + entry / 2;
+                    // Of a key mod 2^32 or less, the lower two are zero.
                     let [a, b, c, d] = balanced(word);
-                    let pair = |l: u64, h: u64| (l | h << 32) << (entry % 2 * 16);
-                    if narrow {
-                        let [c, d, ..] = balanced(word >> 32);
-                        halves[0].words[at] |= pair(c, d);
-                    } else {
-                        halves[0].words[at] |= pair(c, d);
-                        halves[1].words[at] |= pair(a, b);
+                    for (half, (l, h)) in halves.iter_mut().zip([(c, d), (a, b)]) {
+                        half.words[at] |= (l | h << 32) << (entry % 2 * 16);
                     }
                 }
             }
@@ -176,9 +172,10 @@ impl KeyswitchRows {
         let halves = if wanted == Wanted::Exponents && self.upper_suffices { 1 } else { self.halves.len() };
         let columns: Vec<usize> = (first..).take(outputs.first().map_or(0, |output| output.len())).collect();
         let big = self.parameters.big_lwe_dimension().0;
+        let body = columns.iter().position(|column| column + 1 == self.columns);
         for (output, input) in outputs.iter_mut().zip(inputs.chunks_exact(big + 1)) {
             output.fill(0);
-            if let Some(body) = columns.iter().position(|column| column + 1 == self.columns) {
+            if let Some(body) = body {
                 output[body] = torus::round_to_modulus(input[big], self.parameters.ks_modulus_log2);
             }
         }
@@ -203,25 +200,25 @@ impl KeyswitchRows {
         if !self.upper_suffices {
             return torus::modulus_switch(&self.parameters, words, exponents);
         }
-        let (lower, bound) = (&self.halves[1], digits.magnitudes[index].saturating_mul(MOST_LOWER));
-        if self.exponents_of_most(kernel, lower, digits.of(index), words, bound, exponents).is_none() {
+        if self.exponents_of_most(kernel, digits, index, words, exponents).is_none() {
             let columns: Vec<usize> = (0..self.columns).collect();
-            let sums = self.sums(kernel, lower, digits.of(index), &columns);
+            let sums = self.sums(kernel, &self.halves[1], digits.of(index), &columns);
             let words: Vec<u64> = words.iter().zip(&sums).map(|(word, sum)| word.wrapping_sub(*sum)).collect();
             torus::modulus_switch(&self.parameters, &words, exponents);
         }
     }
 
-    /// [`KeyswitchRows::exponents`] if few words are in doubt; `bound` is the most that they are off.
+    /// [`KeyswitchRows::exponents`] by the upper half and a few columns of the lower one, if few words are in doubt.
     fn exponents_of_most(
         &self,
         kernel: Kernel,
-        lower: &Half,
-        digits: &[u64],
+        digits: &KeyswitchDigits,
+        index: usize,
         upper: &[u64],
-        bound: u64,
         exponents: &mut [u32],
     ) -> Option<()> {
+        // The most that words are off.
+        let bound = digits.magnitudes[index].saturating_mul(MOST_LOWER);
         let (n, bits) = (self.columns - 1, self.parameters.ring_degree.log2() + 1);
         let (unit, half) = (1u64 << (64 - bits), 1u64 << (63 - bits));
         // The sum of n errors must be known by its remainder.
@@ -231,19 +228,17 @@ impl KeyswitchRows {
         // Body and sum, and what lies within the bound of a multiple of the unit.
         let mut columns = vec![n, n + 1];
         for (column, (&word, exponent)) in upper[..n].iter().zip(exponents.iter_mut()).enumerate() {
-            let shifted = word.wrapping_add(half);
-            *exponent = (shifted >> (64 - bits)) as u32;
-            if shifted.wrapping_add(bound) & (unit - 1) <= 2 * bound {
+            *exponent = torus::switch_word(word, bits);
+            if word.wrapping_add(half).wrapping_add(bound) & (unit - 1) <= 2 * bound {
                 columns.push(column);
             }
         }
-        let sums = self.sums(kernel, lower, digits, &columns);
+        let sums = self.sums(kernel, &self.halves[1], digits.of(index), &columns);
         let word = |i: usize| upper[columns[i]].wrapping_sub(sums[i]);
         for (i, &column) in columns.iter().enumerate().skip(2) {
-            exponents[column] = (word(i).wrapping_add(half) >> (64 - bits)) as u32;
+            exponents[column] = torus::switch_word(word(i), bits);
         }
-        let switched =
-            |correction: i64| (word(0).wrapping_add_signed(correction).wrapping_add(half) >> (64 - bits)) as u32;
+        let switched = |correction: i64| torus::switch_word(word(0).wrapping_add_signed(correction), bits);
         exponents[n] = match self.parameters.modulus_switch {
             ModulusSwitchKind::Standard => switched(0),
             ModulusSwitchKind::CenteredMean => {
@@ -481,9 +476,7 @@ mod tests {
                 let expected: Vec<u32> = switched.mask.iter().chain([&switched.body]).map(|&e| e as u32).collect();
                 assert_eq!(ours, expected, "{} {index}", kernel.name());
                 if rows.upper_suffices {
-                    let lower = &rows.halves[1];
-                    let bound = digits.magnitudes[index].saturating_mul(MOST_LOWER);
-                    let of_most = rows.exponents_of_most(kernel, lower, digits.of(index), upper, bound, &mut ours);
+                    let of_most = rows.exponents_of_most(kernel, &digits, index, upper, &mut ours);
                     quick += usize::from(of_most.is_some());
                 }
             }

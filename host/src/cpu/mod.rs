@@ -490,11 +490,10 @@ impl Share<'_> {
         let group_len = self.count.div_ceil(self.count.div_ceil(GROUP).max(1));
         let mut accumulators = AlignedVec::<u64>::zeroed(group_len * glwe);
         let mut exponents = vec![0u32; group_len * (n + 1)];
-        let ciphertexts: Vec<usize> = (self.first..self.first + self.count).collect();
-        let groups = ciphertexts.chunks(group_len).zip(self.outputs.chunks_mut(group_len * extract.len() * big));
-        for (group, outputs) in groups {
-            let count = group.len();
-            for (i, &index) in group.iter().enumerate() {
+        for (group, outputs) in self.outputs.chunks_mut(group_len * extract.len() * big).enumerate() {
+            let count = outputs.len() / (extract.len() * big);
+            for i in 0..count {
+                let index = self.first + group * group_len + i;
                 (self.exponents)(index, &mut exponents[i * (n + 1)..(i + 1) * (n + 1)]);
                 accumulators[i * glwe..(i + 1) * glwe].copy_from_slice(self.luts.of(index, glwe));
             }

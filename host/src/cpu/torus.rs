@@ -53,13 +53,18 @@ pub(crate) fn round_to_modulus(x: u64, log2_modulus: u32) -> u64 {
     (((x >> (unit - 1)) + 1) >> 1) << unit
 }
 
+/// The exponent mod `2^bits` that a word is nearest to, halves upward.
+#[inline(always)]
+pub(crate) fn switch_word(x: u64, bits: u32) -> u32 {
+    (x.wrapping_add(1 << (63 - bits)) >> (64 - bits)) as u32
+}
+
 /// The exponents of one blind rotation: n mask values, then the body, all in `[0, 2N)`.
 pub(crate) fn modulus_switch(parameters: &BootstrapParameters, lwe: &[u64], exponents: &mut [u32]) {
     let bits = parameters.ring_degree.log2() + 1;
     let half = 1u64 << (63 - bits);
-    let switch = |x: u64| (x.wrapping_add(half) >> (64 - bits)) as u32;
     for (e, &x) in exponents.iter_mut().zip(lwe) {
-        *e = switch(x);
+        *e = switch_word(x, bits);
     }
     if parameters.modulus_switch == ModulusSwitchKind::CenteredMean {
         // Errors are halved in the word that holds the ciphertext: 32-bit words for a key mod 2^32.
@@ -73,7 +78,7 @@ pub(crate) fn modulus_switch(parameters: &BootstrapParameters, lwe: &[u64], expo
             lost += 2 * truncated - error;
         }
         let correction = ((halves.wrapping_sub(lost / 2) as u64) << unit).wrapping_sub(half);
-        exponents[n] = switch(lwe[n].wrapping_add(correction));
+        exponents[n] = switch_word(lwe[n].wrapping_add(correction), bits);
     }
 }
 

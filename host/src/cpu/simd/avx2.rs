@@ -282,14 +282,6 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_add_epi32(c, _mm256_madd_epi16(a, b)))
     }
     #[inline(always)]
-    fn fuses(self) -> Option<Infallible> {
-        None
-    }
-    #[inline(always)]
-    fn fused_madd16(self, never: Infallible, _: Self::U, _: Self::U, _: Self::U) -> Self::U {
-        match never {}
-    }
-    #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {
         let [a, b, c, d, ..] = *rows;
         intrinsic!({

@@ -297,7 +297,7 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn add_upper_times_ones(self, a: Self::U, b: Self::U) -> Self::U {
         let ones = self.splat_u(0xFFFF_FFFF);
-        intrinsic!(_mm512_add_epi64(a, multiply_with_avx512(_mm512_srli_epi64::<32>(b), ones)))
+        intrinsic!(_mm512_add_epi64(a, self.mul32_u(_mm512_srli_epi64::<32>(b), ones)))
     }
     #[inline(always)]
     fn mul32_u(self, a: Self::U, b: Self::U) -> Self::U {

@@ -146,9 +146,15 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// -2^15.
     fn madd16(self, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
     /// Whether there is one instruction for `madd16`. Not every processor with this instruction set need have it.
-    fn fuses(self) -> Option<Self::Fuses>;
+    #[inline(always)]
+    fn fuses(self) -> Option<Self::Fuses> {
+        None
+    }
     /// `madd16` in that instruction.
-    fn fused_madd16(self, proof: Self::Fuses, c: Self::U, a: Self::U, b: Self::U) -> Self::U;
+    #[inline(always)]
+    fn fused_madd16(self, _: Self::Fuses, c: Self::U, a: Self::U, b: Self::U) -> Self::U {
+        self.madd16(c, a, b)
+    }
     /// Transposes the square of the first `LANES` vectors.
     fn transpose_u(self, rows: &mut [Self::U; 8]);
     /// Asks for the cache line that holds `x[i]`, from the second-level cache on: the first is for what is worked on.

@@ -257,14 +257,6 @@ impl Simd for Portable {
         plain_madd16(c, a, b)
     }
     #[inline(always)]
-    fn fuses(self) -> Option<Infallible> {
-        None
-    }
-    #[inline(always)]
-    fn fused_madd16(self, never: Infallible, _: Self::U, _: Self::U, _: Self::U) -> Self::U {
-        match never {}
-    }
-    #[inline(always)]
     fn transpose_u(self, rows: &mut [Self::U; 8]) {
         transpose4(rows);
     }
